@@ -1,0 +1,147 @@
+"""What a channel can do, in levels instead of yes and no; checked once, centrally, before any I/O."""
+
+from enum import IntEnum
+from typing import Literal
+
+from pydantic import Field
+
+from shared.content import (
+    Buttons,
+    Choice,
+    ContactCard,
+    Content,
+    Location,
+    Media,
+    MediaKind,
+    Opaque,
+    Order,
+    Reaction,
+    Template,
+    Text,
+)
+from shared.errors import Unsupported
+from shared.model import Model
+
+
+class Level(IntEnum):
+    """FALLBACK: the sense arrives in another form (buttons as a numbered list). NONE: refused beforehand."""
+
+    NONE = 0
+    FALLBACK = 1
+    FULL = 2
+
+
+ReceiptGrain = Literal["none", "message", "watermark"]
+
+
+class MediaRule(Model):
+    """Empty `mimes` means any."""
+
+    level: Level
+    mimes: frozenset[str] = frozenset()
+    max_bytes: int | None = None
+    caption_max: int | None = None
+
+
+class Typing(Model):
+    """`ttl_s`: how long one signal shows. `implies_read`: the provider marks the chat as read with it."""
+
+    level: Level = Level.NONE
+    ttl_s: float | None = None
+    implies_read: bool = False
+
+
+class Receipts(Model):
+    """Which receipts can ever come for our messages, and whether we can tell the partner that theirs was read."""
+
+    delivered_in: ReceiptGrain = "none"
+    read_in: ReceiptGrain = "none"
+    read_out: ReceiptGrain = "none"
+
+
+class ReplyWindow(Model):
+    """Hours after the partner's last message in which a free answer is allowed; None: always. Then templates, maybe."""
+
+    hours: float | None = None
+    template: bool = False
+
+
+class Rate(Model):
+    """What the provider allows, for the account and for one partner, in messages per second."""
+
+    per_second: float | None = None
+    per_peer_per_second: float | None = None
+
+
+class Capabilities(Model):
+    text: Level = Level.NONE
+    text_max: int | None = None
+    media: dict[MediaKind, MediaRule] = Field(default_factory=dict)
+    location: Level = Level.NONE
+    contact_card: Level = Level.NONE
+    buttons: Level = Level.NONE
+    buttons_max: int | None = None
+    template: Level = Level.NONE
+    reaction: Level = Level.NONE
+    quote: Level = Level.NONE
+    edit: Level = Level.NONE
+    delete: Level = Level.NONE
+    typing: Typing = Typing()
+    receipts: Receipts = Receipts()
+    reply_window: ReplyWindow = ReplyWindow()
+    idempotent_send: bool = False
+    """The provider knows a repeat of the same message: an unknown outcome may be sent again."""
+    pace: Literal["chat", "mail"] = "chat"
+    rate: Rate = Rate()
+
+
+def check_content(capabilities: Capabilities, content: Content) -> None:
+    """Raise `Unsupported` with a sentence an agent can act on, if the channel cannot carry this content."""
+    match content:
+        case Text():
+            need(capabilities.text, "text")
+            check_length(capabilities, content.text)
+        case Media():
+            check_media(capabilities, content)
+        case Location():
+            need(capabilities.location, "locations")
+        case ContactCard():
+            need(capabilities.contact_card, "contact cards")
+        case Buttons():
+            need(capabilities.buttons, "buttons")
+            check_length(capabilities, content.text)
+            if capabilities.buttons_max is not None and len(content.options) > capabilities.buttons_max:
+                raise Unsupported(f"This channel shows at most {capabilities.buttons_max} buttons; send fewer.")
+        case Template():
+            need(capabilities.template, "templates")
+        case Reaction():
+            need(capabilities.reaction, "reactions")
+        case Choice() | Order() | Opaque():
+            raise Unsupported(f"Content of kind {content.kind} only ever comes from a customer; send text instead.")
+
+
+def need(level: Level, what: str) -> None:
+    if level is Level.NONE:
+        raise Unsupported(f"This channel cannot carry {what}; send text instead.")
+
+
+def check_length(capabilities: Capabilities, text: str) -> None:
+    if not text.strip():
+        raise Unsupported("The text is empty; write something.")
+    if capabilities.text_max is not None and len(text) > capabilities.text_max:
+        raise Unsupported(
+            f"The text has {len(text)} characters and this channel takes {capabilities.text_max}; shorten or split it."
+        )
+
+
+def check_media(capabilities: Capabilities, content: Media) -> None:
+    rule = capabilities.media.get(content.media, MediaRule(level=Level.NONE))
+    need(rule.level, f"a message of kind {content.media}")
+    if rule.mimes and content.mime not in rule.mimes:
+        raise Unsupported(f"This channel takes {content.media} as {', '.join(sorted(rule.mimes))}, not {content.mime}.")
+    if rule.max_bytes is not None and content.size is not None and content.size > rule.max_bytes:
+        raise Unsupported(
+            f"The file has {content.size} bytes and this channel takes {rule.max_bytes}; send a smaller one."
+        )
+    if rule.caption_max is not None and content.caption and len(content.caption) > rule.caption_max:
+        raise Unsupported(f"The caption is longer than {rule.caption_max} characters; shorten it.")

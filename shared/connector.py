@@ -1,0 +1,160 @@
+"""The contract of a channel: what every connector promises, and what it is given.
+
+Every default refuses, so a new connector starts honest: it can do what it overrides and declares, and nothing else.
+`tests/contract/test_connectors.py` holds every registered connector to it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, final
+
+import httpx
+
+from shared.bus import Bus
+from shared.capabilities import Capabilities
+from shared.clock import Clock
+from shared.commands import DeleteMessage, EditMessage, MarkRead, SendMessage, Sent, SetTyping
+from shared.content import Media
+from shared.errors import BadSignature, Malformed, Unsupported
+from shared.events import InboundEvent
+from shared.model import StrictModel
+
+
+@dataclass(frozen=True)
+class ChannelType:
+    """A kind of channel as data. Fields of `config` typed `SecretStr` are kept encrypted and never shown."""
+
+    name: str
+    title: str
+    capabilities: Capabilities
+    config: type[StrictModel]
+
+
+@dataclass(frozen=True)
+class Hook:
+    """A provider's request, untouched. Header names are in lower case. Its repr shows no signature and no words."""
+
+    method: str
+    headers: Mapping[str, str] = field(repr=False)
+    query: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class HookReply:
+    """What the provider is answered."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Publish(Protocol):
+    """Hand events over; returns once they are safe."""
+
+    async def __call__(self, events: Sequence[InboundEvent], /) -> None: ...
+
+
+@dataclass(frozen=True)
+class Port:
+    """What a connector of one channel gets from whoever runs it: no database, no other channel."""
+
+    channel_id: str
+    config: StrictModel
+    publish: Publish
+    bus: Bus
+    http: httpx.AsyncClient
+    clock: Clock
+
+
+@dataclass(frozen=True)
+class Health:
+    """What `check` found: `problems` are sentences that say what to do; none means all is well."""
+
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A file from the provider. `size` in bytes."""
+
+    body: bytes
+    mime: str | None
+    name: str | None = None
+
+
+ASGIApp = Callable[..., Any]
+
+
+class Connector:
+    """One channel of one type. Translation only: `parse` is pure, the I/O methods know no conversation."""
+
+    channel_type: ClassVar[ChannelType]
+
+    def __init__(self, port: Port) -> None:
+        self.port = port
+
+    # Theirs to ours
+
+    def handshake(self, hook: Hook) -> HookReply:
+        """Answer the provider's question whether this address is ours; raises `BadSignature` or `Malformed`."""
+        raise Malformed("This channel has no handshake.")
+
+    def verify(self, hook: Hook) -> None:
+        """Return if the raw bytes are the provider's; compare in constant time; raise `BadSignature` otherwise."""
+        raise BadSignature("This channel takes no requests from a provider.")
+
+    def parse(self, hook: Hook) -> Sequence[InboundEvent]:
+        """Every event of the request; pure. Raises `Malformed` or `Ignored` and nothing else."""
+        raise Malformed("This channel takes no requests from a provider.")
+
+    @final
+    def receive(self, hook: Hook) -> Sequence[InboundEvent]:
+        """Verify, then parse: in no other order."""
+        self.verify(hook)
+        return self.parse(hook)
+
+    async def listen(self) -> None:
+        """Fetch and publish until cancelled, for channels that are polled; a channel that calls us returns."""
+
+    # Ours to theirs
+
+    async def send(self, command: SendMessage) -> Sent:
+        """Return once the provider has taken the message; raises a `SendError`."""
+        raise Unsupported("This channel cannot send messages.")
+
+    async def edit(self, command: EditMessage) -> None:
+        raise Unsupported("This channel cannot edit messages.")
+
+    async def delete(self, command: DeleteMessage) -> None:
+        raise Unsupported("This channel cannot delete messages.")
+
+    async def mark_read(self, command: MarkRead) -> None:
+        raise Unsupported("This channel cannot tell a customer that we read.")
+
+    async def set_typing(self, command: SetTyping) -> None:
+        raise Unsupported("This channel cannot show that we type.")
+
+    async def fetch_media(self, media: Media) -> Fetched:
+        """Raises a `SendError`; at most the capability's bytes are read."""
+        raise Unsupported("This channel has no files to fetch.")
+
+    async def check(self) -> Health:
+        """Ask the provider whether everything is in order and say what is not."""
+        return Health()
+
+    async def close(self) -> None:
+        """Let go of what the connector holds; nothing is sent afterwards."""
+
+    @classmethod
+    def mounts(cls, host: "Host") -> Mapping[str, ASGIApp]:
+        """Paths of its own that this type serves, for all its channels, beside `/hooks/{type}/{channel_id}`."""
+        return {}
+
+
+class Host(Protocol):
+    """Who runs the connectors of a process."""
+
+    async def find(self, channel_type: str, channel_id: str) -> Connector:
+        """The running connector of a channel; raises `UnknownChannel`."""
+        ...

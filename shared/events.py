@@ -1,0 +1,228 @@
+"""What a channel tells us: the union that every connector speaks, and the key that makes a repeat harmless."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from shared.content import Content
+from shared.model import Model, Notes, Str, Time
+
+
+class Address(Model):
+    """One partner as the channel knows them.
+
+    `channel` is the channel's type, `account` our end of it (bot, number, mailbox, site), `peer` the partner within the
+    scope in which the provider gives out ids, `thread` a matter of its own where the channel has such (mail).
+    """
+
+    channel: str
+    account: Str
+    peer: Str = Field(min_length=1)
+    thread: Str | None = None
+
+
+class Sender(Model):
+    """What the provider says of the partner. A name proves nothing."""
+
+    name: Str | None = None
+    username: Str | None = None
+    locale: Str | None = None
+
+
+class Status(StrEnum):
+    """The ladder of a message of ours, lowest first; FAILED and UNCERTAIN stand beside it."""
+
+    QUEUED = "queued"
+    ACCEPTED = "accepted"
+    SENT = "sent"
+    DELIVERED = "delivered"
+    READ = "read"
+    FAILED = "failed"
+    UNCERTAIN = "uncertain"
+
+
+class Evidence(StrEnum):
+    """On what a status rests."""
+
+    PROVIDER_ACCEPT = "provider_accept"
+    PROVIDER_RECEIPT = "provider_receipt"
+    WATERMARK = "watermark"
+    DEVICE = "device"
+    INFERRED = "inferred"
+    BOUNCE = "bounce"
+    MDN = "mdn"
+    PERSON = "person"
+    NONE = "none"
+
+
+class Reason(Model):
+    """Why something failed: a stable code and a sentence for a person, in the provider's words where it has any."""
+
+    code: Str
+    detail: Str
+
+
+class Fate(StrEnum):
+    """What becomes of a send that did not work out."""
+
+    NEVER = "never"
+    LATER = "later"
+    PAUSE = "pause"
+    ASK = "ask"
+
+
+class SendOutcome(Model):
+    """How one attempt of ours ended, as the connector saw it. `fate` is None when it went out."""
+
+    attempt: int = Field(ge=1)
+    external_ids: tuple[Str, ...] = ()
+    degraded: tuple[Str, ...] = ()
+    fate: Fate | None = None
+    retry_after_s: float | None = Field(default=None, ge=0)
+
+
+class Event(Model):
+    """The part all events share. `raw` is the provider's own words, `context` the connector's notes for the reply."""
+
+    address: Address
+    occurred_at: Time
+    raw: bytes = b""
+    context: Notes = Field(default_factory=dict)
+
+
+class MessageReceived(Event):
+    """The partner wrote. `reply_to` is the provider's id of the quoted message."""
+
+    kind: Literal["message_received"] = "message_received"
+    external_id: Str = Field(min_length=1)
+    sender: Sender = Sender()
+    content: Content
+    reply_to: Str | None = None
+    subject: Str | None = None
+
+
+class MessageEdited(Event):
+    """The partner changed a message. `version` tells one edit from the next."""
+
+    kind: Literal["message_edited"] = "message_edited"
+    external_id: Str = Field(min_length=1)
+    content: Content
+    version: Str | None = None
+
+
+class MessageDeleted(Event):
+    kind: Literal["message_deleted"] = "message_deleted"
+    external_id: Str = Field(min_length=1)
+
+
+class ReceiptReported(Event):
+    """What became of messages of ours.
+
+    They are named by `external_ids`, or by our own `message_id`, or all up to `up_to` (a time) or `up_to_id` (an
+    external id). `outcome` is set when a connector reports its own attempt rather than a provider's receipt.
+    """
+
+    kind: Literal["receipt_reported"] = "receipt_reported"
+    status: Status
+    evidence: Evidence
+    external_ids: tuple[Str, ...] = ()
+    message_id: Str | None = None
+    up_to: Time | None = None
+    up_to_id: Str | None = None
+    part: int | None = Field(default=None, ge=0)
+    reason: Reason | None = None
+    outcome: SendOutcome | None = None
+
+
+class TypingReported(Event):
+    """The partner types. Live only: never stored, lost without harm."""
+
+    kind: Literal["typing_reported"] = "typing_reported"
+    on: bool
+
+
+class PeerConnected(Event):
+    """The partner opened the channel to us; `payload` is what a deep link carried."""
+
+    kind: Literal["peer_connected"] = "peer_connected"
+    external_id: Str = Field(min_length=1)
+    sender: Sender = Sender()
+    payload: Str | None = None
+
+
+class PeerBlocked(Event):
+    kind: Literal["peer_blocked"] = "peer_blocked"
+    external_id: Str = Field(min_length=1)
+
+
+class Echo(Event):
+    """Our side's message that was sent from elsewhere; `origin` says from where."""
+
+    kind: Literal["echo"] = "echo"
+    external_id: Str = Field(min_length=1)
+    content: Content
+    origin: Literal["provider_app", "provider_ai", "other_api"]
+    reply_to: Str | None = None
+
+
+class Undigested(Event):
+    """An authentic payload that the connector could not take apart: kept whole, for a person and a later fix."""
+
+    kind: Literal["undigested"] = "undigested"
+    external_id: Str = Field(min_length=1)
+    headers: dict[Str, Str] = Field(default_factory=dict)
+    reason: Reason
+
+
+InboundEvent = Annotated[
+    MessageReceived
+    | MessageEdited
+    | MessageDeleted
+    | ReceiptReported
+    | TypingReported
+    | PeerConnected
+    | PeerBlocked
+    | Echo
+    | Undigested,
+    Field(discriminator="kind"),
+]
+
+
+def dedupe_key(event: InboundEvent) -> str:
+    """The same fact has the same key, however often and in whatever batch it is told. Unique within a channel."""
+    peer = event.address.peer
+    match event:
+        case MessageReceived() | Echo():
+            # one key for both: an echo and a receipt of the same provider id are the same message
+            return join_key("m", peer, event.external_id)
+        case MessageEdited():
+            return join_key("e", peer, event.external_id, event.version or event.occurred_at.isoformat())
+        case MessageDeleted():
+            return join_key("d", peer, event.external_id)
+        case ReceiptReported():
+            return receipt_key(event)
+        case TypingReported():
+            return join_key("t", peer, str(event.on), event.occurred_at.isoformat())
+        case PeerConnected():
+            return join_key("c", peer, event.external_id)
+        case PeerBlocked():
+            return join_key("b", peer, event.external_id)
+        case Undigested():
+            return join_key("u", event.external_id)
+
+
+def receipt_key(event: ReceiptReported) -> str:
+    up_to = event.up_to.isoformat() if event.up_to else ""
+    attempt = str(event.outcome.attempt) if event.outcome else ""
+    code = event.reason.code if event.reason else ""
+    part = "" if event.part is None else str(event.part)
+    ours, theirs = event.message_id or "", event.up_to_id or ""
+    return join_key(
+        "r", event.address.peer, event.status, ours, theirs, up_to, part, attempt, code, *event.external_ids
+    )
+
+
+def join_key(*facts: str) -> str:
+    """The facts in one text, from which no other facts give the same: providers and visitors choose their ids."""
+    return "|".join(fact.replace("%", "%25").replace("|", "%7C") for fact in facts)

@@ -1,0 +1,163 @@
+"""Everything that travels on the bus, in one place."""
+
+from functools import cache
+
+from pydantic import Field, JsonValue
+
+from shared.bus import Hint, Query, Topic
+from shared.commands import AnyCommand
+from shared.content import Content
+from shared.events import InboundEvent
+from shared.model import Model, Str, Time
+
+
+class InboundBatch(Model):
+    """Events of one channel, in the order in which the provider handed them over."""
+
+    channel_id: str
+    events: tuple[InboundEvent, ...]
+
+
+class Delivery(Model):
+    """One command for one channel. `attempt` counts the sends of a message, from 1; other commands have 0."""
+
+    channel_id: str
+    command: AnyCommand
+    attempt: int = 0
+
+
+INBOUND = Topic("inbound", InboundBatch)
+
+
+@cache
+def outbound(channel_type: str) -> Topic[Delivery]:
+    return Topic(f"outbound.{channel_type}", Delivery)
+
+
+class ChannelQuestion(Model):
+    channel_type: str
+    channel_id: str
+
+
+class ChannelRecord(Model):
+    """A channel as its connector needs it, secrets in clear: only ever on the bus, never in a log."""
+
+    id: str
+    type: str
+    active: bool
+    config: dict[str, JsonValue] = Field(repr=False)
+
+
+class ChannelAnswer(Model):
+    """`channel` is None when there is no such channel."""
+
+    channel: ChannelRecord | None
+
+
+CHANNEL = Query("channel", ChannelQuestion, ChannelAnswer)
+
+
+class ChannelChanged(Model):
+    channel_id: str
+
+
+CHANNEL_CHANGED = Hint("channel_changed", ChannelChanged)
+
+
+class ReparseRequest(Model):
+    """Raw words of a provider that once could not be taken apart."""
+
+    channel_id: str
+    body: bytes = Field(repr=False)
+    headers: dict[Str, Str] = Field(repr=False)
+
+
+class ReparseAnswer(Model):
+    """The events, or the reason why there are none."""
+
+    events: tuple[InboundEvent, ...] = ()
+    problem: str | None = None
+
+
+@cache
+def reparse(channel_type: str) -> Query[ReparseRequest, ReparseAnswer]:
+    return Query(f"reparse.{channel_type}", ReparseRequest, ReparseAnswer)
+
+
+class ThreadQuestion(Model):
+    """What has changed for one partner since `after`; without it, the newest `limit` messages."""
+
+    channel_id: str
+    peer: str
+    after: str | None = None
+    limit: int = 50
+
+
+class ThreadAuthor(Model):
+    type: str
+    name: str | None
+
+
+class ThreadMessage(Model):
+    """A message as the partner may see it: no notes, no ids of agents."""
+
+    id: str
+    conversation: str
+    seq: int
+    mine: bool
+    cmid: str | None
+    author: ThreadAuthor
+    content: Content
+    status: str
+    reply_to: str | None
+    created_at: Time
+    edited_at: Time | None
+    deleted: bool
+
+
+class ThreadSeen(Model):
+    """Up to where a person of the shop has read, and when."""
+
+    up_to: Str | None = None
+    at: Time | None = None
+
+
+class ThreadPage(Model):
+    """Fold `messages` in by id; `reset`: they are the whole. `more`: ask again after `cursor`."""
+
+    messages: tuple[ThreadMessage, ...]
+    seen: ThreadSeen
+    cursor: str
+    more: bool
+    reset: bool
+
+
+THREAD = Query("thread", ThreadQuestion, ThreadPage)
+
+
+class FeedGrew(Model):
+    """A shop's feed has new events."""
+
+    shop_id: str
+
+
+FEED_GREW = Hint("feed_grew", FeedGrew)
+
+
+class OutboxFilled(Model):
+    """There is something to send."""
+
+
+OUTBOX_FILLED = Hint("outbox_filled", OutboxFilled)
+
+
+class TypingSeen(Model):
+    """Someone types, in a conversation of a shop; live only."""
+
+    shop_id: str
+    conversation_id: str
+    on: bool
+    by: str
+
+
+TYPING_SEEN = Hint("typing_seen", TypingSeen)

@@ -1,0 +1,310 @@
+"""The resources of the API as frozen models. Fields of a newer server are ignored, never an error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SerializeAsAny,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+
+from shopbell_client.content import Content, UnknownContent
+
+__all__ = ["Agent", "AgentToken", "Author", "Channel", "ChannelRef", "Contact", "Conversation", "Event"]
+__all__ += ["EventPage", "Failure", "Identity", "Inbound", "Key", "Me", "Message", "MessageStatus"]
+__all__ += ["NewKey", "Page", "Part", "Principal", "ReadResult", "Receipt", "Ref", "ReplyWindow"]
+__all__ += ["TypingSignal"]
+
+JsonObject = dict[str, JsonValue]
+T_co = TypeVar("T_co", covariant=True)
+
+# Open sets: the names of today, for the reader and the editor; a newer server may say others.
+MessageStatus = Literal["queued", "accepted", "sent", "delivered", "read", "failed", "uncertain"] | str
+ConversationStatus = Literal["open", "pending", "snoozed", "closed"] | str
+AuthorType = Literal["contact", "agent", "bot", "shop", "system"] | str
+
+
+class Resource(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+
+
+class Ref(Resource):
+    """A thing named from elsewhere."""
+
+    id: str
+    name: str | None = None
+
+
+class ChannelRef(Ref):
+    type: str = ""
+
+
+class Editable(Resource):
+    """A resource that people edit; pass `etag` as `if_match` to write only over what was read."""
+
+    etag: str | None = Field(default=None, exclude=True, repr=False)
+
+
+class Channel(Editable):
+    """A connected bot, number, mailbox or site. Secrets in `settings` never come out."""
+
+    id: str
+    type: str
+    name: str
+    state: str = "active"
+    capabilities: JsonObject = {}
+    settings: JsonObject = {}
+    hook_url: str | None = None
+    created_at: AwareDatetime | None = None
+
+
+class Identity(Resource):
+    """One address of a contact on one channel, and why it is believed to be theirs."""
+
+    id: str
+    channel_type: str = ""
+    account: str | None = None
+    peer: str | None = None
+    name: str | None = None
+    username: str | None = None
+    proof: str | None = None
+
+
+class Contact(Editable):
+    """A person."""
+
+    id: str
+    name: str | None = None
+    email: str | None = None
+    phone: str | None = None
+    locale: str | None = None
+    attributes: JsonObject = {}
+    identities: tuple[Identity, ...] = ()
+    created_at: AwareDatetime | None = None
+    updated_at: AwareDatetime | None = None
+
+
+class Author(Resource):
+    type: AuthorType
+    id: str | None = None
+    name: str | None = None
+
+
+class Part(Resource):
+    """One piece of a message that the provider had to be given in several."""
+
+    part: int
+    external_id: str | None = None
+    status: MessageStatus | None = None
+
+
+class Failure(Resource):
+    code: str
+    detail: str = ""
+    retryable: bool = False
+
+
+class Message(Resource):
+    """One message. `seq` orders the messages of a conversation, `status` moves only forward."""
+
+    id: str
+    conversation: str
+    seq: int
+    direction: Literal["in", "out"] | str
+    visibility: Literal["public", "internal"] | str = "public"
+    author: Author
+    content: Content = UnknownContent()
+    status: MessageStatus
+    status_evidence: str = "none"
+    parts: tuple[Part, ...] = ()
+    reply_to: str | None = None
+    client_ref: str | None = None
+    created_at: AwareDatetime
+    occurred_at: AwareDatetime | None = None
+    edited_at: AwareDatetime | None = None
+    deleted_at: AwareDatetime | None = None
+    failure: Failure | None = None
+
+
+class ReplyWindow(Resource):
+    """Whether the channel lets the shop write now."""
+
+    state: Literal["free", "template", "closed"] | str = "free"
+    closes_at: AwareDatetime | None = None
+
+
+class Conversation(Editable):
+    """A thread with one contact on one channel. `waiting_since` is set while the customer waits."""
+
+    id: str
+    contact: Ref
+    status: ConversationStatus
+    channel: ChannelRef
+    assignee: Ref | None = None
+    team: Ref | str | None = None
+    priority: int = 0
+    tags: tuple[str, ...] = ()
+    unread: int = 0
+    waiting_since: AwareDatetime | None = None
+    reply_window: ReplyWindow = ReplyWindow()
+    last_message: Message | None = None
+    last_seq: int = 0
+    agent_read_seq: int = 0
+    contact_read_seq: int = 0
+    created_at: AwareDatetime | None = None
+    updated_at: AwareDatetime | None = None
+    closed_at: AwareDatetime | None = None
+
+
+class ReadResult(Resource):
+    """Whether the customer was told that an agent read, and if not, why."""
+
+    told_customer: bool = False
+    reason: str | None = None
+    up_to: str | None = None
+
+
+class Receipt(Resource):
+    """One line of the ledger of a message."""
+
+    status: MessageStatus
+    evidence: str = "none"
+    part: int | None = None
+    occurred_at: AwareDatetime | None = None
+    recorded_at: AwareDatetime
+    reason: Failure | None = None
+
+
+class Agent(Editable):
+    id: str
+    name: str
+    email: str | None = None
+    type: Literal["human", "bot"] | str = "human"
+    created_at: AwareDatetime | None = None
+
+
+class AgentToken(Resource):
+    """A token for one agent. It is shown once and kept out of the repr."""
+
+    token: str = Field(repr=False)
+    expires_at: AwareDatetime
+    agent: Ref
+
+
+class Key(Resource):
+    """A shop key without its secret; `prefix` is enough to recognise it."""
+
+    id: str
+    name: str
+    prefix: str = ""
+    scopes: tuple[str, ...] = ()
+    mode: Literal["live", "test"] | str = "live"
+    created_at: AwareDatetime | None = None
+    expires_at: AwareDatetime | None = None
+    last_used_at: AwareDatetime | None = None
+
+
+class NewKey(Key):
+    """A key just made. `key` is shown once and kept out of the repr."""
+
+    key: str = Field(repr=False)
+
+
+class Inbound(Resource):
+    """One raw thing a provider sent, and what became of it."""
+
+    id: str
+    channel: ChannelRef | Ref | str | None = None
+    state: Literal["processed", "quarantined"] | str
+    kind: str | None = None
+    reason: str | None = None
+    received_at: AwareDatetime | None = None
+    processed_at: AwareDatetime | None = None
+    event: JsonObject | None = None
+    raw: str | None = None
+
+
+class Principal(Resource):
+    type: Literal["key", "agent"] | str
+    id: str
+    name: str | None = None
+
+
+class Me(Resource):
+    """Whom the token speaks for."""
+
+    shop: Ref
+    principal: Principal
+    scopes: tuple[str, ...] = ()
+
+
+class TypingSignal(Resource):
+    """Somebody is writing, or stopped."""
+
+    conversation: str | None = None
+    on: bool = True
+    by: Literal["contact", "agent"] | str = "contact"
+
+
+EventData = Message | Conversation | Contact | Inbound | Channel | TypingSignal | JsonObject
+
+_DATA_BY_TYPE: dict[str, type[Resource]] = {
+    "message": Message,
+    "conversation": Conversation,
+    "contact": Contact,
+    "inbound": Inbound,
+    "channel": Channel,
+    "typing": TypingSignal,
+}
+
+
+class Event(Resource):
+    """Something that happened. `data` is the resource as it was then; tell it apart with `match`.
+
+    Data of a type, or of a shape, that this client does not know stays a plain dict. `cursor` is
+    None for events that are live only (`typing`).
+    """
+
+    type: str
+    id: str | None = None
+    at: AwareDatetime | None = None
+    shop: str | None = None
+    conversation: str | None = None
+    cursor: str | None = None
+    data: SerializeAsAny[EventData] = {}
+
+    @field_validator("data", mode="plain")
+    @classmethod
+    def _by_type(cls, value: Any, info: ValidationInfo) -> Any:
+        model = _DATA_BY_TYPE.get(str(info.data.get("type", "")).partition(".")[0])
+        if model is None or isinstance(value, BaseModel):
+            return value
+        try:
+            return model.model_validate(value)
+        except ValidationError:  # one event of a newer shape must not stop the stream
+            return value
+
+
+class EventPage(Resource):
+    """Events in order; pass `next` as `after` for what follows. `next` is set on an empty page too."""
+
+    items: tuple[Event, ...] = ()
+    next: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T_co]):
+    """One page of a list. `next` and `prev` are opaque; None where the list ends."""
+
+    items: tuple[T_co, ...]
+    next: str | None = None
+    prev: str | None = None

@@ -1,0 +1,1 @@
+"""The product: conversations, contacts, receipts, events and the API. Knows no provider."""

@@ -1,0 +1,1 @@
+"""The people and bots who answer."""

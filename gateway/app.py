@@ -1,0 +1,124 @@
+"""Put the gateway together: its routes, what it answers on the bus, and what runs beside the requests."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final
+
+import sqlalchemy as sa
+from fastapi import APIRouter, FastAPI, Request
+from starlette.responses import JSONResponse, Response
+
+from gateway.access import routes as access
+from gateway.agents import routes as agents
+from gateway.channels import routes as channels
+from gateway.channels.store import ChannelDirectory
+from gateway.contacts import routes as contacts
+from gateway.conversations import routes as conversations
+from gateway.conversations.thread import Threads
+from gateway.core import Core
+from gateway.events import routes as events
+from gateway.inbound import routes as inbound
+from gateway.inbound.ingest import Ingest
+from gateway.inbound.land import Surroundings
+from gateway.outbox.relay import Relay
+from gateway.problems import TITLES, Problem, install_problem_handlers
+from gateway.requests import RequestIds
+from shared.subjects import CHANNEL, INBOUND, THREAD
+
+VERSION: Final = "0.1.0"
+DESCRIPTION: Final = """
+One API for every messenger of a shop's customers: read, answer, and know what was sent, delivered and read.
+
+Send `Authorization: Bearer <key>`. Every POST takes an `Idempotency-Key`: a repeat is harmless. Errors are
+`application/problem+json` with a stable `code`. Lists answer `{"items", "next"}`; pass `next` as `after`.
+Everything that happens is in `GET /v1/events`, in one order, as pages, as a long poll or as a stream.
+"""
+
+health = APIRouter(include_in_schema=False)
+
+
+@health.get("/healthz")
+async def healthz() -> Response:
+    """Alive: this process answers."""
+    return JSONResponse({"status": "ok"})
+
+
+@health.get("/readyz")
+async def readyz(request: Request) -> Response:
+    """Ready: the database answers."""
+    core: Core = request.app.state.core
+    try:
+        async with asyncio.timeout(2):
+            async with core.db.system() as connection:
+                await connection.execute(sa.text("SELECT 1"))
+    except Exception:  # whatever it is, we are not ready
+        return JSONResponse({"status": "not ready", "not_ready": ["database"]}, status_code=503)
+    return JSONResponse({"status": "ready", "not_ready": []})
+
+
+@health.get("/problems/{code}")
+async def explain_problem(code: str) -> Response:
+    if code not in TITLES:
+        raise Problem("not_found", "There is no problem type of this name.")
+    status, title = TITLES[code]
+    return JSONResponse({"code": code, "status": status, "title": title})
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """The assembled gateway: an ASGI app, and its work in the background."""
+
+    core: Core
+    app: FastAPI
+    ingest: Ingest
+    relay: Relay
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Everything that runs beside the requests, for as long as the block lasts."""
+        core = self.core
+        writer = asyncio.create_task(self.ingest.run(), name="ingest")
+        others = [
+            asyncio.create_task(self.relay.run(), name="relay"),
+            asyncio.create_task(self.relay.sweep_for_ever(), name="sweep"),
+            asyncio.create_task(core.tail.run(), name="feed"),
+        ]
+        try:
+            yield
+        finally:
+            core.tail.close()
+            await ended(others)
+            await self.relay.drain(1.0)  # outcomes of what is on its way still go through the writer
+            await ended([writer])
+
+
+async def ended(tasks: list["asyncio.Task[None]"]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def build_gateway(core: Core) -> Gateway:
+    """The gateway over these surroundings. Nothing runs yet."""
+    app = FastAPI(
+        title="Shopbell",
+        version=VERSION,
+        description=DESCRIPTION,
+        max_body_size=core.settings.max_body_bytes,
+        strict_content_type=True,
+        telemetry={"logs": False},  # it would write the text of errors, and so of customers, into the log
+    )
+    app.state.core = core
+    ingest = app.state.ingest = Ingest(core.db, core.bus, Surroundings(core.types, core.settings.reopen_days))
+    relay = Relay(core.db, core.bus, core.types)
+    for routes in (access, agents, channels, contacts, conversations, inbound, events):
+        app.include_router(routes.router)
+    app.include_router(health)
+    install_problem_handlers(app)
+    app.add_middleware(RequestIds)
+    core.bus.consume(INBOUND, ingest.ingest)
+    core.bus.serve(CHANNEL, ChannelDirectory(core).answer)
+    core.bus.serve(THREAD, Threads(core).answer)
+    return Gateway(core, app, ingest, relay)

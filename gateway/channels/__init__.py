@@ -1,0 +1,1 @@
+"""Channels: a connected bot, number, mailbox or site, its settings and its secrets."""

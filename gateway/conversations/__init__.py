@@ -1,0 +1,1 @@
+"""Conversations and their messages: what was said, who has read it, and how to answer."""

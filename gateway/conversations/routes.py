@@ -1,0 +1,235 @@
+"""`/v1/conversations` and `/v1/messages`."""
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Final, Literal
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Query
+from pydantic import Field
+from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.responses import Response
+
+from gateway.calls import PROBLEMS, Call, CanRead, CanWrite, the_id
+from gateway.conversations import changes, reading, replies
+from gateway.conversations.store import (
+    CONVERSATIONS,
+    MESSAGES,
+    conversations_by_id,
+    conversations_by_rows,
+    message_view,
+    messages_by_id,
+)
+from gateway.paging import After, Before, Limit, Page, read_cursor, show_cursor
+from gateway.problems import not_found
+from gateway.requests import StrictRoute
+from gateway.views import ConversationView, MessageView, View
+from shared.events import Evidence, Reason, Status
+from shared.ids import AGENT, CHANNEL, CONTACT, CONVERSATION, MESSAGE, SHOP, show_id
+from shared.model import StrictModel, Time
+from shared.subjects import TypingSeen
+
+router = APIRouter(route_class=StrictRoute, responses=PROBLEMS)
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND: Final = timedelta(microseconds=1)
+RECEIPTS: Final = sa.text(
+    "SELECT status, evidence, part, reason, occurred_at, recorded_at FROM receipts "
+    "WHERE shop_id = :shop_id AND message_id = :id ORDER BY id"
+)
+
+
+class ReceiptView(View):
+    """One line of a message's ledger. `occurred_at` is what the provider says, `recorded_at` our clock."""
+
+    status: Status
+    evidence: Evidence
+    part: int | None
+    reason: Reason | None
+    occurred_at: Time | None
+    recorded_at: Time
+
+
+Statuses = Literal["open", "pending", "snoozed", "closed"]
+
+
+@router.get("/v1/conversations", tags=["conversations"], operation_id="conversations.list")
+async def list_conversations(
+    call: CanRead,
+    status: Annotated[Statuses | None, Query()] = None,
+    channel: Annotated[str | None, Query()] = None,
+    assignee: Annotated[str | None, Query(description="An agent's id, or `none`.")] = None,
+    contact: Annotated[str | None, Query()] = None,
+    waiting: Annotated[bool | None, Query(description="Only those in which a customer waits for an answer.")] = None,
+    limit: Limit = 50,
+    after: After = None,
+) -> Page[ConversationView]:
+    """Newest activity first. A conversation in which something happens while you page moves to the front."""
+    where = ["c.shop_id = :shop_id"]
+    named: dict[str, Any] = {"shop_id": call.shop_id, "limit": limit + 1}
+    for column, prefix, value in (("channel_id", CHANNEL, channel), ("contact_id", CONTACT, contact)):
+        if value is not None:
+            where.append(f"c.{column} = :{column}")
+            named[column] = the_id(prefix, value, prefix)
+    if assignee == "none":
+        where.append("c.assignee_id IS NULL")
+    elif assignee is not None:
+        where.append("c.assignee_id = :assignee_id")
+        named["assignee_id"] = the_id(AGENT, assignee, "agent")
+    if status is not None:
+        where.append("c.status = :status")
+        named["status"] = status
+    if waiting is not None:
+        where.append(f"c.waiting_since IS {'NOT ' if waiting else ''}NULL")
+    name = f"conversations {status} {channel} {assignee} {contact} {waiting}"
+    if after is not None:
+        micros, last = read_cursor(name, after, int, str)
+        where.append("(c.updated_at, c.id) < (timestamptz 'epoch' + :micros * interval '1 microsecond', :last)")
+        named |= {"micros": micros, "last": uuid.UUID(last)}
+    order = " ORDER BY c.updated_at DESC, c.id DESC LIMIT :limit"
+    async with call.read() as connection:
+        rows = (await connection.execute(sa.text(CONVERSATIONS + "WHERE " + " AND ".join(where) + order), named)).all()
+        views = await conversations_by_rows(connection, call.shop_id, rows[:limit], call.core.types, call.core.clock())
+    following = (
+        show_cursor(name, micros_of(rows[limit - 1].updated_at), str(rows[limit - 1].id)) if len(rows) > limit else None
+    )
+    return Page(items=views, next=following)
+
+
+def micros_of(moment: datetime) -> int:
+    """Exact microseconds since 1970: a float would lose some."""
+    return (moment - EPOCH) // MICROSECOND
+
+
+@router.get("/v1/conversations/{id}", tags=["conversations"], operation_id="conversations.get")
+async def get_conversation(call: CanRead, id: str) -> ConversationView:
+    key = the_id(CONVERSATION, id, "conversation")
+    async with call.read() as connection:
+        return await the_conversation(call, connection, key)
+
+
+async def the_conversation(call: Call, connection: AsyncConnection, key: uuid.UUID) -> ConversationView:
+    views = await conversations_by_id(connection, call.shop_id, [key], call.core.types, call.core.clock())
+    if key not in views:
+        raise not_found("conversation")
+    return views[key]
+
+
+@router.patch("/v1/conversations/{id}", tags=["conversations"], operation_id="conversations.update")
+async def update_conversation(call: CanWrite, id: str, change: changes.ConversationChange) -> ConversationView:
+    key = the_id(CONVERSATION, id, "conversation")
+    async with call.write() as connection:
+        return await changes.update(connection, call.core, call.shop_id, key, change)
+
+
+@router.post("/v1/conversations/{id}/assign", tags=["conversations"], operation_id="conversations.assign",
+             response_model=ConversationView)  # fmt: skip
+async def assign(call: CanWrite, id: str, to: changes.Assignment) -> Response:
+    """Give the conversation to an agent, or to nobody with `null`."""
+    key = the_id(CONVERSATION, id, "conversation")
+    return await call.once(lambda connection: changes.assign(connection, call.core, call.shop_id, key, to))
+
+
+@router.get("/v1/conversations/{id}/messages", tags=["messages"], operation_id="messages.list")
+async def list_messages(
+    call: CanRead,
+    id: str,
+    limit: Limit = 50,
+    after: After = None,
+    before: Before = None,
+) -> Page[MessageView]:
+    """Oldest first. Without a cursor the newest come; `prev` leads to older ones, `next` to what comes later."""
+    key = the_id(CONVERSATION, id, "conversation")
+    name = f"messages {id}"
+    named: dict[str, Any] = {"shop_id": call.shop_id, "id": key, "limit": limit}
+    where = "WHERE m.shop_id = :shop_id AND m.conversation_id = :id "
+    if after is not None:
+        (named["seq"],) = read_cursor(name, after, int)
+        sql = where + "AND m.seq > :seq ORDER BY m.seq LIMIT :limit"
+    elif before is not None:
+        (named["seq"],) = read_cursor(name, before, int)
+        sql = where + "AND m.seq < :seq ORDER BY m.seq DESC LIMIT :limit"
+    else:
+        sql = where + "ORDER BY m.seq DESC LIMIT :limit"
+    async with call.read() as connection:
+        await the_conversation(call, connection, key)
+        rows = (await connection.execute(sa.text(MESSAGES + sql), named)).all()
+    items = sorted((message_view(row) for row in rows), key=lambda message: message.seq)
+    position = items[-1].seq if items else named.get("seq", 0)
+    earlier = show_cursor(name, items[0].seq) if items and items[0].seq > 1 else None
+    return Page(items=items, next=show_cursor(name, position), prev=earlier)
+
+
+@router.post("/v1/conversations/{id}/messages", tags=["messages"], operation_id="messages.send", status_code=201,
+             response_model=MessageView)  # fmt: skip
+async def send_message(call: CanWrite, id: str, new: replies.NewMessage) -> Response:
+    """Queue an answer on the channel of the customer's last message, or keep a note with `visibility: internal`.
+
+    What the channel cannot carry is refused now; what becomes of the rest is told by `message.status`.
+    """
+    key = the_id(CONVERSATION, id, "conversation")
+    return await call.once(lambda connection: replies.send(connection, call.core, call.principal, key, new), status=201)
+
+
+@router.post("/v1/conversations/{id}/read", tags=["conversations"], operation_id="conversations.read",
+             response_model=reading.ReadAnswer)  # fmt: skip
+async def mark_read(call: CanWrite, id: str, mark: reading.ReadMark) -> Response:
+    """Say that a person has read; the customer is told where the channel can."""
+    key = the_id(CONVERSATION, id, "conversation")
+    return await call.once(lambda connection: reading.mark_read(connection, call.core, call.principal, key, mark))
+
+
+@router.post("/v1/conversations/{id}/typing", tags=["conversations"], operation_id="conversations.typing",
+             status_code=202)  # fmt: skip
+async def set_typing(call: CanWrite, id: str, mark: reading.TypingMark) -> reading.TypingAnswer:
+    key = the_id(CONVERSATION, id, "conversation")
+    async with call.read() as connection:
+        channel_type, delivery = await reading.typing_delivery(connection, call.core, call.principal, key, mark)
+    seen = TypingSeen(shop_id=show_id(SHOP, call.shop_id), conversation_id=id, on=mark.on, by="agent")
+    await reading.show_typing(call.core, channel_type, delivery, seen)
+    return reading.TypingAnswer(on=mark.on)
+
+
+@router.get("/v1/messages/{id}", tags=["messages"], operation_id="messages.get")
+async def get_message(call: CanRead, id: str) -> MessageView:
+    async with call.read() as connection:
+        return await the_message(call, connection, id)
+
+
+async def the_message(call: Call, connection: AsyncConnection, text: str) -> MessageView:
+    key = the_id(MESSAGE, text, "message")
+    views = await messages_by_id(connection, call.shop_id, [key])
+    if key not in views:
+        raise not_found("message")
+    return views[key]
+
+
+@router.get("/v1/messages/{id}/receipts", tags=["messages"], operation_id="messages.receipts")
+async def list_receipts(call: CanRead, id: str) -> Page[ReceiptView]:
+    """The ledger: everything that was ever reported of this message, in the order in which we heard of it."""
+    async with call.read() as connection:
+        await the_message(call, connection, id)
+        named = {"shop_id": call.shop_id, "id": the_id(MESSAGE, id, "message")}
+        rows = (await connection.execute(RECEIPTS, named)).mappings()
+        return Page(items=[ReceiptView(**row) for row in rows])
+
+
+class Resolution(StrictModel):
+    """What a person found out about an uncertain message."""
+
+    status: Annotated[Literal["sent", "failed"], Field(description="Did it arrive?")]
+
+
+@router.post("/v1/messages/{id}/retry", tags=["messages"], operation_id="messages.retry", response_model=MessageView)
+async def retry_message(call: CanWrite, id: str) -> Response:
+    """Send a failed or uncertain message once more."""
+    key = the_id(MESSAGE, id, "message")
+    return await call.once(lambda connection: changes.retry(connection, call.core, call.principal, key))
+
+
+@router.post("/v1/messages/{id}/resolve", tags=["messages"], operation_id="messages.resolve",
+             response_model=MessageView)  # fmt: skip
+async def resolve_message(call: CanWrite, id: str, found: Resolution) -> Response:
+    """Say what became of an uncertain message."""
+    key = the_id(MESSAGE, id, "message")
+    return await call.once(lambda connection: changes.resolve(connection, call.principal, key, Status(found.status)))

@@ -1,0 +1,1 @@
+"""What the channels tell us: journal, group commit, landing, quarantine."""

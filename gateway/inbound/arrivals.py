@@ -1,0 +1,45 @@
+"""An event on its way in: which channel brought it, and the key under which it is journaled."""
+
+import hashlib
+import uuid
+from dataclasses import dataclass
+
+from shared.events import InboundEvent, ReceiptReported, TypingReported, dedupe_key
+from shared.ids import new_uuid
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelInfo:
+    """What landing needs to know of a channel."""
+
+    id: uuid.UUID
+    shop_id: uuid.UUID
+    type: str
+    name: str
+
+
+@dataclass(slots=True)
+class Arrival:
+    """`number` is the key of its journal row; a fresh one sorts after all earlier ones of this process."""
+
+    channel: ChannelInfo
+    event: InboundEvent
+    number: uuid.UUID
+    dedupe: bytes
+
+
+def arrive(channel: ChannelInfo, event: InboundEvent) -> Arrival:
+    # 16 bytes of BLAKE2 keep the unique index small whatever the provider calls its ids.
+    dedupe = hashlib.blake2b(dedupe_key(event).encode(), digest_size=16).digest()
+    return Arrival(channel, event, new_uuid(), dedupe)
+
+
+def is_journaled(event: InboundEvent) -> bool:
+    """What providers tell us is journaled; what our own connector says of its own attempt, and typing, is not."""
+    match event:
+        case TypingReported():
+            return False
+        case ReceiptReported():
+            return event.outcome is None
+        case _:
+            return True

@@ -1,0 +1,215 @@
+"""Group commit: events that arrive while a transaction is in flight go together into the next one.
+
+One insert per message would wait for the disk once per message. Here everyone who came while the disk was busy shares
+the next wait, and each caller's `await` returns when its own events are committed.
+"""
+
+import asyncio
+import uuid
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import asyncpg
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from gateway.database import TRANSIENT, Database, driver
+from gateway.inbound import journal
+from gateway.inbound.arrivals import Arrival, ChannelInfo, arrive
+from gateway.inbound.land import Landed, Surroundings, describe, land
+from shared.bus import Bus
+from shared.errors import BusUnavailable, UnknownChannel
+from shared.ids import CHANNEL, SHOP, MalformedId, read_id, show_id
+from shared.subjects import (
+    CHANNEL_CHANGED,
+    FEED_GREW,
+    OUTBOX_FILLED,
+    TYPING_SEEN,
+    ChannelChanged,
+    FeedGrew,
+    InboundBatch,
+    OutboxFilled,
+)
+
+log = structlog.get_logger(__name__)
+
+SET_MAX: Final = 500  # events in one transaction; beyond this a set no longer gets cheaper per row
+WAITING_MAX: Final = 20_000  # events held in memory before new ones are refused
+DEADLOCK_TRIES: Final = 5
+FIND_CHANNEL: Final = sa.text("SELECT id, shop_id, type, name FROM channels WHERE id = :id")
+
+
+@dataclass(slots=True)
+class Ticket:
+    """One caller's events and its wait for them."""
+
+    arrivals: Sequence[Arrival]
+    done: "asyncio.Future[None]" = field(repr=False)
+
+
+class Ingest:
+    """The one writer of what channels tell this process."""
+
+    def __init__(self, db: Database, bus: Bus, around: Surroundings) -> None:
+        self._db = db
+        self._bus = bus
+        self._around = around
+        self._waiting: deque[Ticket] = deque()
+        self._held = 0
+        self._awake = asyncio.Event()
+        self._channels: dict[str, ChannelInfo] = {}
+        bus.listen(CHANNEL_CHANGED, self._forget)
+
+    def _forget(self, hint: ChannelChanged) -> None:
+        self._channels.pop(hint.channel_id, None)
+
+    async def ingest(self, batch: InboundBatch) -> None:
+        """Return once every event of the batch is committed: landed, known before, or in quarantine.
+
+        Raises `BusUnavailable` if that could not be done now, and `UnknownChannel`; nothing is lost by trying again.
+        """
+        channel = self._channels.get(batch.channel_id) or await self._find_channel(batch.channel_id)
+        if self._held + len(batch.events) > WAITING_MAX:
+            raise BusUnavailable("Too many events are waiting for the database; try again in a moment.")
+        arrivals = [arrive(channel, event) for event in batch.events]
+        if not arrivals:
+            return
+        ticket = Ticket(arrivals, asyncio.get_running_loop().create_future())
+        self._waiting.append(ticket)
+        self._held += len(arrivals)
+        self._awake.set()
+        # A caller that goes away does not take its events along: the writer has them.
+        await asyncio.shield(ticket.done)
+
+    async def _find_channel(self, channel_id: str) -> ChannelInfo:
+        try:
+            key = read_id(CHANNEL, channel_id)
+            async with self._db.system() as connection:
+                row = (await connection.execute(FIND_CHANNEL, {"id": key})).one_or_none()
+        except MalformedId:
+            row = None
+        except (*TRANSIENT, DBAPIError, PoolTimeout) as error:
+            raise BusUnavailable("The database cannot be reached just now; try again.") from error
+        if row is None:
+            raise UnknownChannel(f"There is no channel {channel_id}.")
+        found = self._channels[channel_id] = ChannelInfo(row.id, row.shop_id, row.type, row.name)
+        return found
+
+    async def run(self) -> None:
+        """Write until cancelled; what waits then is refused, and its senders try again."""
+        try:
+            while True:
+                await self._awake.wait()
+                self._awake.clear()
+                while self._waiting:
+                    await self._write(self._take())
+        finally:
+            while self._waiting:
+                self._refuse(self._waiting.popleft(), BusUnavailable("The server is stopping; try again."))
+
+    def _take(self) -> list[Ticket]:
+        tickets = [self._waiting.popleft()]
+        size = len(tickets[0].arrivals)
+        while self._waiting and size + len(self._waiting[0].arrivals) <= SET_MAX:
+            tickets.append(self._waiting.popleft())
+            size += len(tickets[-1].arrivals)
+        return tickets
+
+    async def _write(self, tickets: list[Ticket]) -> None:
+        arrivals = [arrival for ticket in tickets for arrival in ticket.arrivals]
+        try:
+            await self._land(arrivals)
+        except asyncio.CancelledError:
+            for ticket in tickets:
+                self._refuse(ticket, BusUnavailable("The server is stopping; try again."))
+            raise
+        except Exception as error:
+            log.warning("ingest.refused", error=type(error).__name__, events=len(arrivals))
+            for ticket in tickets:
+                self._refuse(ticket, BusUnavailable("The database cannot be reached just now; try again."))
+            return
+        for ticket in tickets:
+            self._held -= len(ticket.arrivals)
+            if not ticket.done.done():
+                ticket.done.set_result(None)
+
+    def _refuse(self, ticket: Ticket, error: BusUnavailable) -> None:
+        self._held -= len(ticket.arrivals)
+        if not ticket.done.done():
+            ticket.done.set_exception(error)
+            ticket.done.exception()  # the caller may be gone: nobody need hear of it then
+
+    async def _land(self, arrivals: Sequence[Arrival]) -> None:
+        """Land all; where one event spoils the set, halve the set until it stands alone, and quarantine it.
+
+        Raises only what says nothing about the events themselves.
+        """
+        try:
+            landed = await self._transaction(arrivals)
+        except Exception as error:
+            if is_transient(error):
+                raise
+            if len(arrivals) == 1:
+                await self._quarantine(arrivals[0], error)
+                return
+            middle = len(arrivals) // 2
+            await self._land(arrivals[:middle])
+            await self._land(arrivals[middle:])
+            return
+        self._signal(landed)
+
+    async def _transaction(self, arrivals: Sequence[Arrival]) -> Landed:
+        for attempt in range(1, DEADLOCK_TRIES + 1):
+            try:
+                async with self._db.system() as connection:
+                    return await land(connection, arrivals, self._around)
+            except Exception as error:
+                if attempt == DEADLOCK_TRIES or not is_rollback(error):
+                    raise
+        raise AssertionError("the loop returns or raises")
+
+    async def _quarantine(self, arrival: Arrival, error: Exception) -> None:
+        reason = describe(error)
+        log.error("inbound.quarantined", inbound=str(arrival.number), kind=arrival.event.kind, reason=reason.code)
+        async with self._db.system() as connection:
+            await journal.quarantine(await driver(connection), arrival, reason)
+        self._signal(Landed(shops={arrival.channel.shop_id}))
+
+    async def replay(self, arrivals: Sequence[Arrival], *, row: tuple[uuid.UUID, uuid.UUID]) -> bool:
+        """Land events from quarantine, in one transaction with taking the journal row (shop, id) out of it.
+
+        False if the row was taken out meanwhile. Raises whatever stands in the way; the row then stays.
+        """
+        async with self._db.system() as connection:
+            if not await journal.accept(await driver(connection), *row):
+                return False
+            landed = await land(connection, arrivals, self._around, journaled=True)
+        self._signal(landed)
+        return True
+
+    def _signal(self, landed: Landed) -> None:
+        for shop_id in landed.shops:
+            self._bus.signal(FEED_GREW, FeedGrew(shop_id=show_id(SHOP, shop_id)))
+        for typing in landed.typing:
+            self._bus.signal(TYPING_SEEN, typing)
+        if landed.sent:  # a lane may have become free
+            self._bus.signal(OUTBOX_FILLED, OutboxFilled())
+
+
+def driver_error(error: BaseException) -> BaseException:
+    """The driver's own error behind SQLAlchemy's."""
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        return error.orig.__cause__ or error.orig
+    return error
+
+
+def is_transient(error: Exception) -> bool:
+    return isinstance(error, PoolTimeout) or isinstance(driver_error(error), TRANSIENT)
+
+
+def is_rollback(error: Exception) -> bool:
+    return isinstance(driver_error(error), asyncpg.exceptions.TransactionRollbackError)

@@ -1,0 +1,127 @@
+"""`/v1/inbound`: the raw journal and its quarantine."""
+
+import json
+import uuid
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Literal
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Query
+from pydantic import TypeAdapter
+from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.requests import Request
+
+from gateway.calls import PROBLEMS, Call, CanRead, CanWrite, the_id
+from gateway.inbound.arrivals import Arrival, ChannelInfo, arrive
+from gateway.inbound.ingest import Ingest, is_transient
+from gateway.inbound.land import describe
+from gateway.paging import After, Limit, Page, read_uuid_cursor, show_cursor
+from gateway.problems import Problem, not_found
+from gateway.requests import StrictRoute
+from gateway.views import InboundView
+from shared.errors import NoAnswer
+from shared.events import InboundEvent, Undigested
+from shared.ids import CHANNEL, INBOUND, show_id
+from shared.subjects import ReparseRequest, reparse
+
+router = APIRouter(route_class=StrictRoute, responses=PROBLEMS, tags=["inbound"])
+
+EVENT: Final[TypeAdapter[InboundEvent]] = TypeAdapter(InboundEvent)
+LIST: Final = (
+    "SELECT j.* FROM journal j WHERE j.shop_id = :shop_id AND j.id < :after {state} ORDER BY j.id DESC LIMIT :limit"
+)
+BY_ID: Final = sa.text(
+    """
+    SELECT j.*, c.type AS channel_type, c.name AS channel_name FROM journal j
+    JOIN channels c ON (c.shop_id, c.id) = (j.shop_id, j.channel_id) WHERE j.shop_id = :shop_id AND j.id = :id
+    """
+)
+NEWEST: Final = uuid.UUID(int=2**128 - 1)
+
+
+def inbound_view(row: Any, *, whole: bool) -> InboundView:
+    return InboundView(
+        id=show_id(INBOUND, row.id),
+        channel=show_id(CHANNEL, row.channel_id),
+        state=row.state,
+        kind=row.kind,
+        reason=row.reason,
+        received_at=row.received_at,
+        processed_at=row.processed_at,
+        event=json.loads(row.event) if whole and row.event else None,
+        raw=bytes(row.raw).decode("utf-8", "replace") if whole else None,
+    )
+
+
+@router.get("/v1/inbound", operation_id="inbound.list")
+async def list_inbound(
+    call: CanRead,
+    state: Annotated[Literal["processed", "quarantined"] | None, Query()] = None,
+    limit: Limit = 50,
+    after: After = None,
+) -> Page[InboundView]:
+    """Newest first, without the raw words."""
+    name = f"inbound {state}"
+    named = {
+        "shop_id": call.shop_id,
+        "after": read_uuid_cursor(name, after) if after else NEWEST,
+        "limit": limit + 1,
+    }
+    sql = LIST.format(state=f"AND j.state = '{state}'" if state else "")
+    async with call.read() as connection:
+        rows = (await connection.execute(sa.text(sql), named)).all()
+    following = show_cursor(name, str(rows[limit - 1].id)) if len(rows) > limit else None
+    return Page(items=[inbound_view(row, whole=False) for row in rows[:limit]], next=following)
+
+
+@router.get("/v1/inbound/{id}", operation_id="inbound.get")
+async def get_inbound(call: CanRead, id: str) -> InboundView:
+    async with call.read() as connection:
+        return inbound_view(await the_row(call, connection, id), whole=True)
+
+
+async def the_row(call: Call, connection: AsyncConnection, text: str) -> Any:
+    named = {"shop_id": call.shop_id, "id": the_id(INBOUND, text, "inbound event")}
+    row = (await connection.execute(BY_ID, named)).one_or_none()
+    if row is None:
+        raise not_found("inbound event")
+    return row
+
+
+@router.post("/v1/inbound/{id}/replay", operation_id="inbound.replay")
+async def replay(call: CanWrite, id: str, request: Request) -> InboundView:
+    """Try a quarantined event again. It lands once, however often it is asked for; if it still fails, it stays."""
+    async with call.read() as connection:
+        row = await the_row(call, connection, id)
+    if row.state == "processed":
+        return inbound_view(row, whole=True)
+    ingest = request.app.state.ingest
+    assert isinstance(ingest, Ingest)
+    channel = ChannelInfo(row.channel_id, row.shop_id, row.channel_type, row.channel_name)
+    arrivals = await events_of(call, row, channel)
+    try:
+        await ingest.replay(arrivals, row=(row.shop_id, row.id))
+    except Exception as error:
+        if is_transient(error):
+            raise
+        reason = describe(error)
+        raise Problem("conflict", f"It still cannot be taken in: {reason.detail}. It stays in quarantine.") from error
+    async with call.read() as connection:
+        return inbound_view(await the_row(call, connection, id), whole=True)
+
+
+async def events_of(call: Call, row: Any, channel: ChannelInfo) -> Sequence[Arrival]:
+    """The events of a journal row: as they were understood, or parsed anew where they were not."""
+    event = EVENT.validate_json(row.event)
+    if not isinstance(event, Undigested):
+        arrival = arrive(channel, event)
+        arrival.number = row.id
+        return [arrival]
+    question = ReparseRequest(channel_id=show_id(CHANNEL, channel.id), body=event.raw, headers=event.headers)
+    try:
+        answer = await call.core.bus.request(reparse(channel.type), question)
+    except NoAnswer as error:
+        raise Problem("unavailable", "No connector of this type runs just now; start one and try again.") from error
+    if answer.problem is not None:
+        raise Problem("conflict", f"It still cannot be understood: {answer.problem}. It stays in quarantine.")
+    return [arrive(channel, parsed) for parsed in answer.events]

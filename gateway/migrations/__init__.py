@@ -1,0 +1,1 @@
+"""The migrations of the database: expand first, contract a release later."""

@@ -1,0 +1,1 @@
+"""What is to be sent, and the relay that hands it to the channels."""

@@ -1,0 +1,148 @@
+"""What every request goes through: an id, and a JSON body in which nothing is ambiguous."""
+
+import json
+import re
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from fastapi import Request
+from fastapi.routing import APIRoute
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.problems import FieldError, Problem
+from shared.ids import REQUEST, new_id
+
+MAX_DEPTH: Final = 32
+INT64: Final = 2**63
+SURROGATE: Final = re.compile("[\x00\ud800-\udfff]")
+
+
+class MalformedJson(ValueError):
+    """The body is not JSON that means one thing; the text says where it goes wrong."""
+
+
+class RequestIds:
+    """Give each request an id and say it in the answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        name = scope["shopbell.request_id"] = new_id(REQUEST)
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", name.encode())]
+            await send(message)
+
+        await self.app(scope, receive, send_with_id)
+
+
+def strict_json(body: bytes) -> Any:
+    """The value of a JSON text in UTF-8, at most 32 deep, without doubled names, NaN, or what no database can keep.
+
+    Raises `MalformedJson`. FastAPI's own parser takes all of these, and some of them end as a 500 later on.
+    """
+    try:
+        value = json.loads(
+            body.decode("utf-8"), object_pairs_hook=unique_names, parse_constant=no_constant, parse_int=int64
+        )
+    except UnicodeDecodeError as error:
+        raise MalformedJson("The body is not UTF-8.") from error
+    except json.JSONDecodeError as error:
+        raise MalformedJson(f"The body is not JSON: {error.msg} at character {error.pos}.") from error
+    except RecursionError as error:
+        raise MalformedJson(f"The body is nested more than {MAX_DEPTH} deep.") from error
+    check_values(value)
+    return value
+
+
+def unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise MalformedJson("An object has the same name twice; which one counts would be a guess.")
+    return members
+
+
+def no_constant(name: str) -> Any:
+    raise MalformedJson(f"{name} is not a JSON number.")
+
+
+def int64(digits: str) -> int:
+    if len(digits) > 20 or not -INT64 <= int(digits) < INT64:
+        raise MalformedJson("A whole number does not fit into 64 bits; send it as a string.")
+    return int(digits)
+
+
+def check_values(value: Any) -> None:
+    """Raise `MalformedJson` for what is too deep, infinite, or holds NUL or half a surrogate pair."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        if not level:
+            return
+        below: list[Any] = []
+        for item in level:
+            check_scalar(item)
+            if isinstance(item, dict):
+                below.extend(item)
+                below.extend(item.values())
+            elif isinstance(item, list):
+                below.extend(item)
+        level = below
+    if level:
+        raise MalformedJson(f"The body is nested more than {MAX_DEPTH} deep.")
+
+
+def check_scalar(item: Any) -> None:
+    if isinstance(item, str) and SURROGATE.search(item):
+        raise MalformedJson("A text holds NUL or half a surrogate pair, which cannot be stored.")
+    if isinstance(item, float) and item - item != 0:
+        raise MalformedJson("A number is too large.")
+
+
+class StrictRequest(Request):
+    async def json(self) -> Any:
+        if not hasattr(self, "_json"):
+            try:
+                self._json = strict_json(await self.body())
+            except MalformedJson as error:
+                raise Problem("malformed_json", str(error)) from error
+        return self._json
+
+
+class StrictRoute(APIRoute):
+    """A route whose JSON body is read strictly and whose unknown query parameters are refused."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+        known = {field.alias for field in self.dependant.query_params}
+
+        async def strict(request: Request) -> Response:
+            unknown = set(request.query_params) - known_names(self, known)
+            if unknown:
+                errors = [
+                    FieldError(pointer=name, code="unknown", detail="There is no such parameter.") for name in unknown
+                ]
+                raise Problem(
+                    "validation_failed",
+                    "The address has parameters that are not known here; see `errors`.",
+                    errors=errors,
+                )
+            return await handle(StrictRequest(request.scope, request.receive))
+
+        return strict
+
+
+def known_names(route: APIRoute, direct: set[str]) -> set[str]:
+    """Names of the query parameters of a route and of what it depends on."""
+    names = set(direct)
+    pending = list(route.dependant.dependencies)
+    while pending:
+        dependant = pending.pop()
+        names |= {field.alias for field in dependant.query_params}
+        pending.extend(dependant.dependencies)
+    return names

@@ -1,0 +1,370 @@
+"""The tables, as the code sees them; a test proves that the migrations build exactly these.
+
+Every row belongs to a shop and every key starts with it. Row-level security (see `database.py`) stands behind that.
+Times are the database's own unless the name says whose they are: `occurred_at` is what a provider claims.
+"""
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, TIMESTAMP, UUID
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+NOW = sa.text("now()")
+
+
+def shop_id() -> sa.Column[object]:
+    return sa.Column("shop_id", UUID, sa.ForeignKey("shops.id"), primary_key=True)
+
+
+def shop_id_unchecked() -> sa.Column[object]:
+    """For tables with a row per message: a reference would lock the shop's one row for each of them."""
+    return sa.Column("shop_id", UUID, primary_key=True)
+
+
+def uuid_key() -> sa.Column[object]:
+    return sa.Column("id", UUID, primary_key=True)
+
+
+def moment(name: str, *, nullable: bool = True) -> sa.Column[object]:
+    return sa.Column(name, TIMESTAMP(timezone=True), nullable=nullable)
+
+
+def created_at() -> sa.Column[object]:
+    return sa.Column("created_at", TIMESTAMP(timezone=True), nullable=False, server_default=NOW)
+
+
+def version() -> sa.Column[object]:
+    return sa.Column("version", sa.Integer, nullable=False, server_default="1")
+
+
+def belongs_to(table: str, column: str, *, deferred: bool = False) -> sa.ForeignKeyConstraint:
+    """A reference that cannot leave the shop."""
+    return sa.ForeignKeyConstraint(
+        ["shop_id", column],
+        [f"{table}.shop_id", f"{table}.id"],
+        deferrable=deferred or None,
+        initially="DEFERRED" if deferred else None,
+    )
+
+
+shops = sa.Table(
+    "shops", metadata, sa.Column("id", UUID, primary_key=True), sa.Column("name", sa.Text, nullable=False), created_at()
+)
+
+keys = sa.Table(
+    "keys",
+    metadata,
+    shop_id(),
+    uuid_key(),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("prefix", sa.Text, nullable=False),
+    sa.Column("secret_hash", BYTEA, nullable=False, unique=True),
+    sa.Column("scopes", ARRAY(sa.Text), nullable=False),
+    sa.Column("mode", sa.Text, nullable=False),
+    created_at(),
+    moment("expires_at"),
+    moment("revoked_at"),
+    moment("last_used_at"),
+)
+
+agents = sa.Table(
+    "agents",
+    metadata,
+    shop_id(),
+    uuid_key(),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("email", sa.Text),
+    sa.Column("type", sa.Text, nullable=False),
+    created_at(),
+    version(),
+    sa.CheckConstraint("type IN ('human', 'bot')", name="type"),
+)
+
+agent_tokens = sa.Table(
+    "agent_tokens",
+    metadata,
+    shop_id(),
+    uuid_key(),
+    sa.Column("agent_id", UUID, nullable=False),
+    sa.Column("secret_hash", BYTEA, nullable=False, unique=True),
+    created_at(),
+    moment("expires_at", nullable=False),
+    belongs_to("agents", "agent_id"),
+)
+
+channels = sa.Table(
+    "channels",
+    metadata,
+    shop_id(),
+    uuid_key(),
+    sa.Column("type", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("state_reason", JSONB),
+    sa.Column("settings", JSONB, nullable=False),
+    sa.Column("secrets", BYTEA, nullable=False),
+    created_at(),
+    moment("deleted_at"),
+    version(),
+    sa.CheckConstraint("state IN ('active', 'paused')", name="state"),
+    sa.Index("ix_channels_id", "id", unique=True),  # a provider calls with the channel's id alone
+)
+
+contacts = sa.Table(
+    "contacts",
+    metadata,
+    shop_id(),
+    uuid_key(),
+    sa.Column("name", sa.Text),
+    sa.Column("email", sa.Text),
+    sa.Column("phone", sa.Text),
+    sa.Column("locale", sa.Text),
+    sa.Column("attributes", JSONB, nullable=False, server_default=sa.text("'{}'")),
+    created_at(),
+    sa.Column("updated_at", TIMESTAMP(timezone=True), nullable=False, server_default=NOW),
+    version(),
+)
+
+identities = sa.Table(
+    "identities",
+    metadata,
+    shop_id(),
+    uuid_key(),
+    sa.Column("contact_id", UUID, nullable=False),
+    sa.Column("channel_type", sa.Text, nullable=False),
+    sa.Column("account", sa.Text, nullable=False),
+    sa.Column("peer", sa.Text, nullable=False),
+    sa.Column("name", sa.Text),
+    sa.Column("username", sa.Text),
+    sa.Column("proof", sa.Text, nullable=False, server_default="provider"),
+    created_at(),
+    moment("blocked_at"),
+    belongs_to("contacts", "contact_id", deferred=True),  # ingest learns from the identity whether the contact is new
+    sa.UniqueConstraint("shop_id", "channel_type", "account", "peer"),
+    sa.Index("ix_identities_contact", "shop_id", "contact_id"),
+)
+
+conversations = sa.Table(
+    "conversations",
+    metadata,
+    shop_id(),
+    uuid_key(),
+    sa.Column("contact_id", UUID, nullable=False),
+    sa.Column("channel_id", UUID, nullable=False),
+    sa.Column("identity_id", UUID, nullable=False),
+    sa.Column("thread", sa.Text, nullable=False, server_default=""),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("assignee_id", UUID),
+    sa.Column("priority", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("tags", ARRAY(sa.Text), nullable=False, server_default=sa.text("'{}'")),
+    sa.Column("last_seq", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("unread", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("agent_read_seq", sa.Integer, nullable=False, server_default="0"),
+    moment("agent_read_at"),
+    sa.Column("contact_read_seq", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("last_message_id", UUID),
+    sa.Column("context", JSONB, nullable=False, server_default=sa.text("'{}'")),
+    moment("last_inbound_at"),
+    moment("waiting_since"),
+    created_at(),
+    sa.Column("updated_at", TIMESTAMP(timezone=True), nullable=False, server_default=NOW),
+    moment("closed_at"),
+    version(),
+    belongs_to("contacts", "contact_id", deferred=True),
+    belongs_to("channels", "channel_id"),
+    belongs_to("identities", "identity_id"),
+    belongs_to("agents", "assignee_id"),
+    sa.CheckConstraint("status IN ('open', 'pending', 'snoozed', 'closed')", name="status"),
+    # One matter at a time: this, not a lock, is why sixteen first messages make one conversation.
+    sa.Index(
+        "uq_conversations_open",
+        "shop_id",
+        "contact_id",
+        "thread",
+        unique=True,
+        postgresql_where=sa.text("status <> 'closed'"),
+    ),
+    sa.Index("ix_conversations_matter", "shop_id", "contact_id", "thread", "id"),
+    sa.Index("ix_conversations_updated", "shop_id", "updated_at", "id"),
+    sa.Index(
+        "ix_conversations_waiting",
+        "shop_id",
+        "waiting_since",
+        postgresql_where=sa.text("waiting_since IS NOT NULL"),
+    ),
+)
+
+messages = sa.Table(
+    "messages",
+    metadata,
+    shop_id_unchecked(),
+    uuid_key(),
+    sa.Column("conversation_id", UUID, nullable=False),
+    sa.Column("seq", sa.Integer, nullable=False),
+    sa.Column("direction", sa.Text, nullable=False),
+    sa.Column("visibility", sa.Text, nullable=False, server_default="public"),
+    sa.Column("author_type", sa.Text, nullable=False),
+    sa.Column("author_id", UUID),
+    sa.Column("author_name", sa.Text),
+    sa.Column("channel_id", UUID, nullable=False),
+    sa.Column("identity_id", UUID, nullable=False),
+    sa.Column("external_id", sa.Text),
+    sa.Column("content", JSONB, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("evidence", sa.Text, nullable=False, server_default="none"),
+    sa.Column("generation", sa.Integer, nullable=False, server_default="1"),
+    sa.Column("client_ref", sa.Text),
+    sa.Column("reply_to", UUID),
+    created_at(),
+    moment("occurred_at", nullable=False),
+    moment("edited_at"),
+    moment("deleted_at"),
+    sa.Column("history", JSONB),
+    sa.Column("failure", JSONB),
+    belongs_to("conversations", "conversation_id"),
+    sa.UniqueConstraint("shop_id", "conversation_id", "seq"),
+    sa.CheckConstraint("direction IN ('in', 'out')", name="direction"),
+    sa.Index(
+        "uq_messages_external",
+        "shop_id",
+        "channel_id",
+        "identity_id",
+        "external_id",
+        unique=True,
+        postgresql_where=sa.text("external_id IS NOT NULL"),
+    ),
+    sa.Index(
+        "uq_messages_client_ref",
+        "shop_id",
+        "conversation_id",
+        "client_ref",
+        unique=True,
+        postgresql_where=sa.text("client_ref IS NOT NULL"),
+    ),
+)
+
+message_parts = sa.Table(
+    "message_parts",
+    metadata,
+    shop_id_unchecked(),
+    sa.Column("message_id", UUID, primary_key=True),
+    sa.Column("part", sa.Integer, primary_key=True),
+    sa.Column("channel_id", UUID, nullable=False),
+    sa.Column("external_id", sa.Text, nullable=False),
+    belongs_to("messages", "message_id"),
+    sa.Index("ix_message_parts_external", "shop_id", "channel_id", "external_id"),
+)
+
+receipts = sa.Table(
+    "receipts",
+    metadata,
+    shop_id_unchecked(),
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("message_id", UUID),  # none while the message is not known yet: parked
+    sa.Column("channel_id", UUID, nullable=False),
+    sa.Column("external_id", sa.Text),
+    sa.Column("part", sa.Integer),
+    sa.Column("generation", sa.Integer),
+    sa.Column("attempt", sa.Integer),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("evidence", sa.Text, nullable=False),
+    sa.Column("reason", JSONB),
+    moment("occurred_at"),
+    sa.Column("recorded_at", TIMESTAMP(timezone=True), nullable=False, server_default=NOW),
+    sa.Index("ix_receipts_message", "shop_id", "message_id"),
+    sa.Index(
+        "ix_receipts_parked", "shop_id", "channel_id", "external_id", postgresql_where=sa.text("message_id IS NULL")
+    ),
+)
+
+outbox = sa.Table(
+    "outbox",
+    metadata,
+    shop_id_unchecked(),
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("lane", sa.Text, nullable=False),  # one in flight per lane, in the order of ids
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("channel_id", UUID, nullable=False),
+    sa.Column("channel_type", sa.Text, nullable=False),
+    sa.Column("message_id", UUID),
+    sa.Column("command", sa.Text, nullable=False),
+    sa.Column("pace", sa.Text, nullable=False, server_default="chat"),
+    sa.Column("state", sa.Text, nullable=False, server_default="ready"),
+    sa.Column("priority", sa.SmallInteger, nullable=False, server_default="0"),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("available_at", TIMESTAMP(timezone=True), nullable=False, server_default=NOW),
+    moment("lease_until"),
+    moment("deadline_at", nullable=False),
+    created_at(),
+    sa.CheckConstraint("state IN ('ready', 'sending')", name="state"),
+    sa.Index("ix_outbox_due", "priority", "id", postgresql_where=sa.text("state = 'ready'")),
+    sa.Index("ix_outbox_lane", "lane", "id"),
+    sa.Index("ix_outbox_message", "shop_id", "message_id"),
+)
+
+journal = sa.Table(
+    "journal",
+    metadata,
+    shop_id_unchecked(),
+    uuid_key(),
+    sa.Column("channel_id", UUID, nullable=False),
+    sa.Column("dedupe", BYTEA, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("reason", JSONB),
+    sa.Column("event", sa.Text),
+    sa.Column("raw", BYTEA, nullable=False),
+    sa.Column("received_at", TIMESTAMP(timezone=True), nullable=False, server_default=NOW),
+    moment("processed_at"),
+    sa.CheckConstraint("state IN ('processed', 'quarantined')", name="state"),
+    sa.UniqueConstraint("shop_id", "channel_id", "dedupe"),
+    sa.Index("ix_journal_quarantined", "shop_id", "id", postgresql_where=sa.text("state = 'quarantined'")),
+)
+
+feeds = sa.Table(
+    "feeds",
+    metadata,
+    sa.Column("shop_id", UUID, sa.ForeignKey("shops.id"), primary_key=True),
+    sa.Column("position", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("oldest", sa.BigInteger, nullable=False, server_default="1"),
+)
+
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("shop_id", UUID, primary_key=True),
+    sa.Column("position", sa.BigInteger, primary_key=True),
+    sa.Column("id", UUID, nullable=False),
+    sa.Column("type", sa.Text, nullable=False),
+    sa.Column("conversation_id", UUID),
+    sa.Column("contact_id", UUID),
+    sa.Column("message_id", UUID),
+    sa.Column("at", TIMESTAMP(timezone=True), nullable=False, server_default=NOW),
+    sa.Column("data", sa.JSON, nullable=False),
+    sa.Index(
+        "ix_events_contact", "shop_id", "contact_id", "position", postgresql_where=sa.text("contact_id IS NOT NULL")
+    ),
+)
+
+idempotency = sa.Table(
+    "idempotency",
+    metadata,
+    shop_id_unchecked(),
+    sa.Column("principal", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("fingerprint", BYTEA, nullable=False),
+    sa.Column("status", sa.Integer),
+    sa.Column("headers", JSONB),
+    sa.Column("body", BYTEA),
+    created_at(),
+)
+
+SHOP_TABLES = tuple(table.name for table in metadata.sorted_tables if "shop_id" in table.columns)

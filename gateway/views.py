@@ -1,0 +1,153 @@
+"""The resources as the API shows them; the feed carries the same."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from shared.content import Content
+from shared.events import Evidence, Status
+from shared.model import Time
+
+
+class View(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Ref(View):
+    """Another resource, with the name to show."""
+
+    id: str
+    name: str | None
+
+
+class ChannelRef(Ref):
+    type: str
+
+
+class Author(View):
+    type: Literal["contact", "agent", "bot", "shop", "system"]
+    id: str | None
+    name: str | None
+
+
+class Failure(View):
+    """Why a message did not arrive; `retryable` if `POST .../retry` may help."""
+
+    code: str
+    detail: str
+    retryable: bool
+
+
+class Part(View):
+    """One of the provider's messages that carry ours."""
+
+    part: int
+    external_id: str
+    status: Status | None = None
+
+
+class MessageView(View):
+    id: str
+    conversation: str
+    seq: int
+    direction: Literal["in", "out"]
+    visibility: Literal["public", "internal"]
+    author: Author
+    content: Content
+    status: Status
+    status_evidence: Evidence
+    parts: tuple[Part, ...]
+    reply_to: str | None
+    client_ref: str | None
+    created_at: Time
+    occurred_at: Time
+    edited_at: Time | None
+    deleted_at: Time | None
+    failure: Failure | None
+
+
+class Window(View):
+    """Whether a free answer is possible now, until when, and what is left afterwards."""
+
+    state: Literal["free", "template", "closed"]
+    closes_at: Time | None
+
+
+class ConversationView(View):
+    id: str
+    contact: Ref
+    status: Literal["open", "pending", "snoozed", "closed"]
+    channel: ChannelRef
+    assignee: Ref | None
+    team: Ref | None
+    priority: int
+    tags: tuple[str, ...]
+    unread: int
+    waiting_since: Time | None
+    reply_window: Window
+    last_message: MessageView | None
+    last_seq: int
+    agent_read_seq: int
+    contact_read_seq: int
+    created_at: Time
+    updated_at: Time
+    closed_at: Time | None
+
+
+class IdentityView(View):
+    id: str
+    channel_type: str
+    account: str
+    peer: str
+    name: str | None
+    username: str | None
+    proof: Literal["provider", "signed", "code", "agent", "guess"]
+    blocked_at: Time | None
+
+
+class ContactView(View):
+    id: str
+    name: str | None
+    email: str | None
+    phone: str | None
+    locale: str | None
+    attributes: dict[str, Any]
+    identities: tuple[IdentityView, ...]
+    created_at: Time
+    updated_at: Time
+
+
+class ChannelView(View):
+    """Secrets are never shown."""
+
+    id: str
+    type: str
+    name: str
+    state: Literal["active", "paused"]
+    state_reason: dict[str, Any] | None
+    capabilities: dict[str, Any]
+    settings: dict[str, Any]
+    hook_url: str | None
+    created_at: Time
+
+
+class AgentView(View):
+    id: str
+    name: str
+    email: str | None
+    type: Literal["human", "bot"]
+    created_at: Time
+
+
+class InboundView(View):
+    """A row of the raw journal. `raw` is the provider's own words, as text where they are text."""
+
+    id: str
+    channel: str
+    state: Literal["processed", "quarantined"]
+    kind: str
+    reason: dict[str, Any] | None
+    received_at: Time
+    processed_at: Time | None
+    event: dict[str, Any] | None
+    raw: str | None

@@ -1,0 +1,1 @@
+"""What you start: wiring only. The one place that sees every part."""

@@ -1,0 +1,1 @@
+"""What the tests share: a real PostgreSQL, the real product on a real port, and shops that are nobody else's."""

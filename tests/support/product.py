@@ -1,0 +1,114 @@
+"""The product as tests see it: assembled by the real wiring, served on a real port, on a real PostgreSQL."""
+
+import asyncio
+import contextlib
+import socket
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+import uvicorn
+from pydantic import SecretStr
+from shopbell_client import Client
+
+from connectors.webchat import WebChat
+from connectors.webchat.config import WebChatConfig
+from gateway.access.routes import NewKey, issue_key
+from gateway.app import Gateway
+from gateway.channels import store as channels
+from gateway.core import Core
+from services.demo import make_shop
+from services.standalone import Product, Server, open_product
+from shared.ids import AGENT, CHANNEL, SHOP, new_uuid, show_id
+from shared.settings import Settings
+
+
+@dataclass(frozen=True)
+class Running:
+    """The product on a port of its own."""
+
+    product: Product
+    url: str
+
+    @property
+    def gateway(self) -> Gateway:
+        return self.product.gateway
+
+    @property
+    def core(self) -> Core:
+        return self.gateway.core
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A shop of one test: an admin key, a site chat, an agent, and a client with the key."""
+
+    id: str
+    key: str
+    channel: str
+    agent: str
+    client: Client
+    url: str
+
+    @property
+    def uuid(self) -> uuid.UUID:
+        from shared.ids import read_id
+
+        return read_id(SHOP, self.id)
+
+
+def settings_for(database_url: str, data_dir: Path, port: int = 0) -> Settings:
+    return Settings(
+        database_url=SecretStr(database_url),
+        data_dir=data_dir,
+        port=port,
+        secret_key=SecretStr("for tests only, and long enough for that"),
+    )
+
+
+@contextlib.asynccontextmanager
+async def running_product(settings: Settings) -> AsyncIterator[Running]:
+    """The product on a free port of loopback, for as long as the block lasts."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(2048)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    async with open_product(settings, demo=False) as product:
+        config = uvicorn.Config(
+            product.app, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=1,
+            ws="websockets-sansio", ws_max_size=65_536, ws_per_message_deflate=False, ws_ping_interval=None,
+        )  # fmt: skip
+        server = Server(config)
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        while not server.started:  # noqa: ASYNC110 - uvicorn tells of its start by this alone
+            await asyncio.sleep(0.005)
+        try:
+            yield Running(product, url)
+        finally:
+            product.gateway.core.tail.close()
+            server.should_exit = True
+            await serving
+
+
+@contextlib.asynccontextmanager
+async def new_shop(running: Running, name: str = "Test shop") -> AsyncIterator[Shop]:
+    """A shop of one's own in the running product."""
+    core = running.core
+    shop_id = await make_shop(core, name)
+    channel_id, agent_id = new_uuid(), new_uuid()
+    async with core.db.shop(shop_id) as connection:
+        await connection.execute(
+            sa.text("INSERT INTO agents (shop_id, id, name, type) VALUES (:shop_id, :id, 'Iva', 'human')"),
+            {"shop_id": shop_id, "id": agent_id},
+        )
+        await channels.insert(
+            connection, core, shop_id=shop_id, key=channel_id, kind=WebChat.channel_type.name, name="Site chat",
+            config=WebChatConfig(),
+        )  # fmt: skip
+        key = await issue_key(connection, shop_id, NewKey(name="Test key", scopes=("admin",)))
+    async with Client(running.url, key.key) as client:
+        yield Shop(
+            show_id(SHOP, shop_id), key.key, show_id(CHANNEL, channel_id), show_id(AGENT, agent_id), client, running.url
+        )

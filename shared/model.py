@@ -49,8 +49,14 @@ def storable_tree(value: object) -> object:
 
 
 def to_utc(moment: datetime) -> datetime:
-    """As finely as `show_time` shows it, so that a moment is the same before and after the bus."""
-    return moment.astimezone(UTC).replace(microsecond=moment.microsecond // 1000 * 1000)
+    """As finely as `show_time` shows it, so that a moment is the same before and after the bus.
+
+    Raises `ValueError` for the first and last hours of the calendar, which are outside it in UTC.
+    """
+    try:
+        return moment.astimezone(UTC).replace(microsecond=moment.microsecond // 1000 * 1000)
+    except OverflowError:
+        raise ValueError("a moment outside the years 1 to 9999 in UTC") from None
 
 
 def show_time(moment: datetime) -> str:

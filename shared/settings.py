@@ -1,7 +1,7 @@
 """The settings of every process: `SHOPBELL_*` in the environment, then `shopbell.toml`, then defaults for a laptop."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import (
@@ -11,6 +11,8 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+
+OF_THE_COMMAND_LINE: Final = frozenset({"url", "agent_token"})  # variables of `shopbell agent`, and no settings
 
 
 class WholeEnvironment(EnvSettingsSource):
@@ -22,7 +24,7 @@ class WholeEnvironment(EnvSettingsSource):
         return {**super().__call__(), **unknown}
 
     def is_unknown(self, short: str, name: str) -> bool:
-        return short != name and short not in self.settings_cls.model_fields
+        return short != name and short not in self.settings_cls.model_fields and short not in OF_THE_COMMAND_LINE
 
 
 class Settings(BaseSettings):
@@ -58,6 +60,8 @@ class Settings(BaseSettings):
     reopen_days: float = Field(
         default=7, ge=0, description="A closed conversation is reopened by a message within this time."
     )
+    agent_url: str | None = Field(default=None, description="For `shopbell agent`: address of the product.")
+    agent_token: SecretStr | None = Field(default=None, description="For `shopbell agent`: the agent's token.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="warning", description="Least level that is logged."
     )

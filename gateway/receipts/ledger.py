@@ -35,7 +35,7 @@ UP_TO_EXTERNAL: Final = (
 )
 UP_TO_TIME: Final = """
     SELECT m.id FROM messages m JOIN identities i ON (i.shop_id, i.id) = (m.shop_id, m.identity_id)
-    WHERE m.shop_id = $1 AND m.channel_id = $2 AND m.created_at <= $3 AND m.direction = 'out'
+    WHERE m.shop_id = $1 AND m.channel_id = $2 AND date_trunc('milliseconds', m.created_at) <= $3 AND m.direction = 'out'
       AND m.visibility = 'public' AND i.channel_type = $4 AND i.account = $5 AND i.peer = $6
       AND NOT (m.status = ANY($7))
 """

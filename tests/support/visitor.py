@@ -112,8 +112,7 @@ class Line:
 
 async def new_visitor(url: str, channel: str, http: httpx.AsyncClient | None = None) -> Visitor:
     """Someone who opens the chat for the first time."""
-    async with contextlib.AsyncExitStack() as stack:
-        client = http or await stack.enter_async_context(httpx.AsyncClient())
+    async with httpx.AsyncClient() if http is None else contextlib.nullcontext(http) as client:
         answer = await client.post(f"{url}/chat/{channel}/session", json={})
     answer.raise_for_status()
     told = answer.json()

@@ -24,7 +24,7 @@ from gateway.inbound.ingest import Ingest
 from gateway.inbound.land import Surroundings
 from gateway.outbox.relay import Relay
 from gateway.problems import TITLES, Problem, install_problem_handlers
-from gateway.requests import RequestIds
+from gateway.requests import BodyLimit, RequestIds
 from shared.subjects import CHANNEL, INBOUND, THREAD
 
 VERSION: Final = "0.1.0"
@@ -106,7 +106,6 @@ def build_gateway(core: Core) -> Gateway:
         title="Shopbell",
         version=VERSION,
         description=DESCRIPTION,
-        max_body_size=core.settings.max_body_bytes,
         strict_content_type=True,
         telemetry={"logs": False},  # it would write the text of errors, and so of customers, into the log
     )
@@ -117,6 +116,7 @@ def build_gateway(core: Core) -> Gateway:
         app.include_router(routes.router)
     app.include_router(health)
     install_problem_handlers(app)
+    app.add_middleware(BodyLimit, max_bytes=core.settings.max_body_bytes)
     app.add_middleware(RequestIds)
     core.bus.consume(INBOUND, ingest.ingest)
     core.bus.serve(CHANNEL, ChannelDirectory(core).answer)

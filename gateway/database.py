@@ -68,17 +68,22 @@ class Database:
         async with self.engine.begin() as connection:
             yield connection
 
-    async def dedicated(self) -> "asyncpg.Connection[asyncpg.Record]":
-        """A connection of one's own, for a part that lives long and is hot. The caller closes it."""
-        return await asyncpg.connect(self.url, server_settings=SERVER_SETTINGS, timeout=5)
+    async def hold(self) -> AsyncConnection:
+        """A connection for a part that lives long and begins its transactions itself, on the driver below."""
+        return await self.engine.execution_options(isolation_level="AUTOCOMMIT").connect()
 
     async def close(self) -> None:
         await self.engine.dispose()
 
 
+async def raw_of(connection: AsyncConnection) -> Any:
+    """The asyncpg connection below."""
+    return (await connection.get_raw_connection()).driver_connection
+
+
 async def driver(connection: AsyncConnection) -> Any:
     """The asyncpg connection below, in the same transaction, for set-based statements over arrays."""
-    raw: Any = (await connection.get_raw_connection()).driver_connection
+    raw = await raw_of(connection)
     if not raw.is_in_transaction():  # SQLAlchemy begins with the first statement that passes through it
         await connection.execute(sa.text("SELECT 1"))
     return raw

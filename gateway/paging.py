@@ -4,7 +4,7 @@ import hashlib
 import json
 import uuid
 from collections.abc import Sequence
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeVar
 
 from fastapi import Query
 from pydantic import BaseModel
@@ -13,6 +13,8 @@ from gateway.problems import Problem
 from shared.signing import BadToken, b64, unb64
 
 T = TypeVar("T", bound=BaseModel)
+
+POSITION_MAX: Final = 2**53  # microseconds until the year 2255, and far more messages than a conversation has
 
 Limit = Annotated[int, Query(ge=1, le=200, description="How many at most.")]
 After = Annotated[str | None, Query(max_length=500, description="`next` of an earlier answer.")]
@@ -33,25 +35,28 @@ def show_cursor(list_name: str, *position: str | int) -> str:
 
 
 def read_cursor(list_name: str, cursor: str, *shape: type) -> list[Any]:
-    """The position in a cursor; raises `Problem` for one that is not of this list."""
+    """The position in a cursor, as `int` or `uuid.UUID`; raises `Problem` for one that is not of this list."""
     try:
-        found: Any
-        position: list[Any]
         found, *position = json.loads(unb64(cursor))
+        if found != tag(list_name):
+            raise ValueError("of another list")
+        return [read_value(value, kind) for value, kind in zip(position, shape, strict=True)]
     except (BadToken, ValueError, TypeError):
         raise bad_cursor() from None
-    if found != tag(list_name) or len(position) != len(shape):
-        raise bad_cursor()
-    if not all(type(value) is kind for value, kind in zip(position, shape, strict=True)):
-        raise bad_cursor()
-    return position
+
+
+def read_value(value: object, kind: type) -> Any:
+    """One value of a position, within what the database can compare with; raises `ValueError`."""
+    if kind is uuid.UUID and type(value) is str:
+        return uuid.UUID(value)
+    if kind is int and type(value) is int and 0 <= value <= POSITION_MAX:
+        return value
+    raise ValueError("not a position of ours")
 
 
 def read_uuid_cursor(list_name: str, cursor: str) -> uuid.UUID:
-    try:
-        return uuid.UUID(read_cursor(list_name, cursor, str)[0])
-    except ValueError:
-        raise bad_cursor() from None
+    key: uuid.UUID = read_cursor(list_name, cursor, uuid.UUID)[0]
+    return key
 
 
 def tag(list_name: str) -> str:

@@ -7,14 +7,16 @@ from typing import Any, Final
 
 from fastapi import Request
 from fastapi.routing import APIRoute
+from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.problems import FieldError, Problem
+from gateway.problems import FieldError, Problem, problem_response
 from shared.ids import REQUEST, new_id
 
 MAX_DEPTH: Final = 32
 INT64: Final = 2**63
+JSON_TYPE: Final = re.compile(r"application/(?:[\w.+-]+\+)?json")
 SURROGATE: Final = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -40,6 +42,42 @@ class RequestIds:
             await send(message)
 
         await self.app(scope, receive, send_with_id)
+
+
+class BodyLimit:
+    """Refuse a body over the limit, and before anything is done for a request that announces one.
+
+    The framework's own limit speaks only when the body is read or the answer sent: a DELETE with a body would be
+    carried out and then answered with a 413.
+    """
+
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+        self.app = app
+        self.max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        announced = Headers(scope=scope).get("content-length", "")
+        if announced.isdecimal() and int(announced) > self.max_bytes:
+            await problem_response(self._too_large(), Request(scope))(scope, receive, send)
+            return
+        size = 0
+
+        async def receive_within_limit() -> Message:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > self.max_bytes:
+                raise self._too_large()
+            return message
+
+        await self.app(scope, receive_within_limit, send)
+
+    def _too_large(self) -> Problem:
+        detail = f"The body is larger than the {self.max_bytes} bytes that this server takes; send less."
+        return Problem("body_too_large", detail)
 
 
 def strict_json(body: bytes) -> Any:
@@ -114,12 +152,21 @@ class StrictRequest(Request):
         return self._json
 
 
+def says_json(content_type: str) -> bool:
+    """Whether a body is announced as JSON in UTF-8."""
+    kind, *parameters = content_type.lower().split(";")
+    named = dict(parameter.strip().partition("=")[::2] for parameter in parameters)
+    charset = named.get("charset", "utf-8").strip('"')
+    return JSON_TYPE.fullmatch(kind.strip()) is not None and charset in ("utf-8", "utf8")
+
+
 class StrictRoute(APIRoute):
     """A route whose JSON body is read strictly and whose unknown query parameters are refused."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
         known = {field.alias for field in self.dependant.query_params}
+        takes_body = self.body_field is not None
 
         async def strict(request: Request) -> Response:
             unknown = set(request.query_params) - known_names(self, known)
@@ -132,7 +179,10 @@ class StrictRoute(APIRoute):
                     "The address has parameters that are not known here; see `errors`.",
                     errors=errors,
                 )
-            return await handle(StrictRequest(request.scope, request.receive))
+            strict_request = StrictRequest(request.scope, request.receive)
+            if takes_body and await strict_request.body() and not says_json(request.headers.get("content-type", "")):
+                raise Problem("unsupported_media_type", "Send JSON in UTF-8 with `Content-Type: application/json`.")
+            return await handle(strict_request)
 
         return strict
 

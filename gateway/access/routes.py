@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, Literal
 
 import sqlalchemy as sa
 from fastapi import APIRouter
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from gateway.access.principals import KEY_PREFIXES, SCOPES, Scope, hash_secret
 from gateway.calls import PROBLEMS, CanAdmin, CanRead, the_id
@@ -50,7 +50,7 @@ class NewKey(StrictModel):
     name: Annotated[str, Field(min_length=1, max_length=100)]
     scopes: Annotated[tuple[Scope, ...], Field(min_length=1)]
     mode: Literal["live", "test"] = "live"
-    expires_at: AwareDatetime | None = None
+    expires_at: Time | None = None
 
 
 class KeyView(View):

@@ -83,9 +83,9 @@ async def list_conversations(
         where.append(f"c.waiting_since IS {'NOT ' if waiting else ''}NULL")
     name = f"conversations {status} {channel} {assignee} {contact} {waiting}"
     if after is not None:
-        micros, last = read_cursor(name, after, int, str)
+        micros, last = read_cursor(name, after, int, uuid.UUID)
         where.append("(c.updated_at, c.id) < (timestamptz 'epoch' + :micros * interval '1 microsecond', :last)")
-        named |= {"micros": micros, "last": uuid.UUID(last)}
+        named |= {"micros": micros, "last": last}
     order = " ORDER BY c.updated_at DESC, c.id DESC LIMIT :limit"
     async with call.read() as connection:
         rows = (await connection.execute(sa.text(CONVERSATIONS + "WHERE " + " AND ".join(where) + order), named)).all()
@@ -145,10 +145,10 @@ async def list_messages(
     where = "WHERE m.shop_id = :shop_id AND m.conversation_id = :id "
     if after is not None:
         (named["seq"],) = read_cursor(name, after, int)
-        sql = where + "AND m.seq > :seq ORDER BY m.seq LIMIT :limit"
+        sql = where + "AND m.seq > CAST(:seq AS bigint) ORDER BY m.seq LIMIT :limit"
     elif before is not None:
         (named["seq"],) = read_cursor(name, before, int)
-        sql = where + "AND m.seq < :seq ORDER BY m.seq DESC LIMIT :limit"
+        sql = where + "AND m.seq < CAST(:seq AS bigint) ORDER BY m.seq DESC LIMIT :limit"
     else:
         sql = where + "ORDER BY m.seq DESC LIMIT :limit"
     async with call.read() as connection:

@@ -7,7 +7,7 @@ position n has been able to see every one before it: no late commit can be skipp
 
 import struct
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -19,8 +19,8 @@ from shared.ids import CONVERSATION, EVENT, SHOP, new_uuid, show_id
 from shared.model import show_time
 from shared.signing import BadToken, b64, hmac_sha256, unb64
 
-APPEND: Final = """
-    WITH moved AS (
+APPEND_CTE: Final = """
+    moved AS (
         UPDATE feeds f SET position = f.position + c.events
         FROM (SELECT shop_id, count(*) AS events FROM unnest($1::uuid[]) AS t (shop_id) GROUP BY shop_id) c
         WHERE f.shop_id = c.shop_id
@@ -33,6 +33,7 @@ APPEND: Final = """
          AS e (shop_id, id, type, conversation_id, contact_id, message_id, data, n)
     JOIN moved m ON m.shop_id = e.shop_id
 """
+APPEND: Final = f"WITH {APPEND_CTE}"
 LOCK: Final = "SELECT 1 FROM feeds WHERE shop_id = ANY($1) ORDER BY shop_id FOR UPDATE"
 READ: Final = """
     SELECT position, id, type, conversation_id, at, data::text AS data FROM events
@@ -73,11 +74,19 @@ async def append(connection: Any, events: Sequence[NewEvent]) -> None:
     """Append in this order, as the last statement before the commit: it holds the shop's feed until then."""
     if not events:
         return
-    shops = {event.shop_id for event in events}
+    await lock_feeds(connection, {event.shop_id for event in events})
+    await connection.execute(APPEND, *columns(events))
+
+
+async def lock_feeds(connection: Any, shops: Collection[uuid.UUID]) -> None:
+    """Several feeds are locked in one order, so that two transactions cannot wait for each other."""
     if len(shops) > 1:
-        await connection.execute(LOCK, list(shops))  # in one order, so that two transactions cannot wait for each other
-    await connection.execute(
-        APPEND,
+        await connection.execute(LOCK, list(shops))
+
+
+def columns(events: Sequence[NewEvent]) -> tuple[list[Any], ...]:
+    """The parameters of `APPEND_CTE`."""
+    return (
         [event.shop_id for event in events],
         [new_uuid() for _ in events],
         [event.type for event in events],

@@ -35,7 +35,9 @@ SSE: Final = "text/event-stream"
 async def list_events(
     call: CanRead,
     after: Annotated[str | None, Query(max_length=100, description="A cursor, or `now`.")] = None,
-    types: Annotated[str | None, Query(max_length=1000, description="Types, with commas between.")] = None,
+    types: Annotated[
+        str | None, Query(max_length=1000, pattern=r"^[a-z_., ]*$", description="Types, with commas between.")
+    ] = None,
     wait: Annotated[int, Query(ge=0, le=WAIT_MAX_S, description="Seconds to wait for a first event.")] = 0,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
     accept: Annotated[str, Header(include_in_schema=False)] = "*/*",
@@ -91,7 +93,7 @@ async def page(
                 return events, events[-1].position
             position = max([newest, position, *(event.position for event in events)])
             left = deadline - asyncio.get_running_loop().time()
-            if events or listener is None or left <= 0:
+            if events or listener is None or left <= 0 or call.core.tail.draining.is_set():
                 return events, position
             await listener.take(left)
 

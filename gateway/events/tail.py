@@ -41,6 +41,10 @@ class Listener:
         self._queue.append(item)
         self._awake.set()
 
+    def wake(self) -> None:
+        """End the wait of `take`, though nothing came."""
+        self._awake.set()
+
     async def take(self, timeout_s: float) -> list[FeedEvent | TypingSeen]:
         """What has come, at once if there is something; nothing after the time-out."""
         with contextlib.suppress(TimeoutError):
@@ -120,11 +124,14 @@ class FeedTail:
     def _tell_behind(self, shop_id: uuid.UUID) -> None:
         for listener in self._listeners.get(shop_id, ()):
             listener.behind = True
-            listener._awake.set()
+            listener.wake()
 
     def close(self) -> None:
         """End every stream: their clients come back to whoever is there then."""
         self.draining.set()
+        for listeners in self._listeners.values():
+            for listener in listeners:
+                listener.wake()
         for stop in self._stop_listening:
             stop()
 

@@ -5,6 +5,7 @@ the next wait, and each caller's `await` returns when its own events are committ
 """
 
 import asyncio
+import contextlib
 import uuid
 from collections import deque
 from collections.abc import Sequence
@@ -16,11 +17,13 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.database import TRANSIENT, Database, driver
+from gateway.database import TRANSIENT, Database, driver, raw_of
 from gateway.inbound import journal
 from gateway.inbound.arrivals import Arrival, ChannelInfo, arrive
 from gateway.inbound.land import Landed, Surroundings, describe, land
+from gateway.inbound.people import Overtaken
 from shared.bus import Bus
 from shared.errors import BusUnavailable, UnknownChannel
 from shared.ids import CHANNEL, SHOP, MalformedId, read_id, show_id
@@ -39,7 +42,7 @@ log = structlog.get_logger(__name__)
 
 SET_MAX: Final = 500  # events in one transaction; beyond this a set no longer gets cheaper per row
 WAITING_MAX: Final = 20_000  # events held in memory before new ones are refused
-DEADLOCK_TRIES: Final = 5
+TRIES: Final = 5  # against others who write to the same conversations
 FIND_CHANNEL: Final = sa.text("SELECT id, shop_id, type, name FROM channels WHERE id = :id")
 
 
@@ -62,6 +65,7 @@ class Ingest:
         self._held = 0
         self._awake = asyncio.Event()
         self._channels: dict[str, ChannelInfo] = {}
+        self._connection: AsyncConnection | None = None
         bus.listen(CHANNEL_CHANGED, self._forget)
 
     def _forget(self, hint: ChannelChanged) -> None:
@@ -108,6 +112,7 @@ class Ingest:
                 while self._waiting:
                     await self._write(self._take())
         finally:
+            await self._let_go()
             while self._waiting:
                 self._refuse(self._waiting.popleft(), BusUnavailable("The server is stopping; try again."))
 
@@ -163,14 +168,33 @@ class Ingest:
         self._signal(landed)
 
     async def _transaction(self, arrivals: Sequence[Arrival]) -> Landed:
-        for attempt in range(1, DEADLOCK_TRIES + 1):
+        for attempt in range(1, TRIES + 1):
             try:
-                async with self._db.system() as connection:
-                    return await land(connection, arrivals, self._around)
+                return await self._once(arrivals)
             except Exception as error:
-                if attempt == DEADLOCK_TRIES or not is_rollback(error):
+                if attempt == TRIES or not is_overtaken(error):
                     raise
         raise AssertionError("the loop returns or raises")
+
+    async def _once(self, arrivals: Sequence[Arrival]) -> Landed:
+        """One transaction on the connection that this writer keeps: to borrow one each time costs two round trips."""
+        if self._connection is None:
+            self._connection = await self._db.hold()
+        try:
+            async with (await raw_of(self._connection)).transaction():
+                return await land(self._connection, arrivals, self._around)
+        except BaseException:
+            if self._connection.closed or (await raw_of(self._connection)).is_closed():
+                await self._let_go()
+            raise
+
+    async def _let_go(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(Exception):
+                await connection.invalidate()
+            with contextlib.suppress(Exception):
+                await connection.close()
 
     async def _quarantine(self, arrival: Arrival, error: Exception) -> None:
         reason = describe(error)
@@ -211,5 +235,11 @@ def is_transient(error: Exception) -> bool:
     return isinstance(error, PoolTimeout) or isinstance(driver_error(error), TRANSIENT)
 
 
-def is_rollback(error: Exception) -> bool:
-    return isinstance(driver_error(error), asyncpg.exceptions.TransactionRollbackError)
+def is_overtaken(error: Exception) -> bool:
+    """Somebody else wrote the same thing at the same moment: the same work again finds what they wrote."""
+    if isinstance(error, Overtaken):
+        return True
+    cause = driver_error(error)
+    if isinstance(cause, asyncpg.exceptions.UniqueViolationError):
+        return cause.constraint_name in ("uq_conversations_open", "uq_messages_shop_id_conversation_id_seq")
+    return isinstance(cause, asyncpg.exceptions.TransactionRollbackError)

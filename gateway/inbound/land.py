@@ -10,20 +10,19 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.conversations.store import conversations_by_id, messages_by_id
 from gateway.database import driver
-from gateway.events.feed import NewEvent, append
+from gateway.events.feed import NewEvent, append, lock_feeds
 from gateway.inbound import journal
 from gateway.inbound.arrivals import Arrival
-from gateway.inbound.matters import Line, line_event, place
-from gateway.inbound.people import Key, Person, find_or_make, key_of
+from gateway.inbound.matters import Conversation, line_event, open_conversations, place, write
+from gateway.inbound.people import key_of, make_people, senders_of
+from gateway.inbound.stage import Staged, stage
 from gateway.receipts import ledger
 from shared.connector import ChannelType
 from shared.events import (
-    Address,
     Echo,
     MessageDeleted,
     MessageEdited,
@@ -36,6 +35,7 @@ from shared.events import (
     TypingReported,
 )
 from shared.ids import CONVERSATION, SHOP, show_id
+from shared.model import show_time
 from shared.subjects import TypingSeen
 
 EDIT: Final = """
@@ -87,80 +87,95 @@ class Surroundings:
 async def land(
     connection: AsyncConnection, arrivals: Sequence[Arrival], around: Surroundings, *, journaled: bool = False
 ) -> Landed:
-    """Land what is new of these events. `journaled`: their journal rows exist and are being replayed."""
-    now = (await connection.execute(sa.text("SELECT now()"))).scalar_one()
+    """Land what is new of these events, in the caller's transaction. `journaled`: they are replayed from quarantine.
+
+    Raises `Overtaken`: another transaction came first with the same people; the same call again finds them.
+    """
     raw = await driver(connection)
-    fresh = list(arrivals) if journaled else await journal.record(raw, arrivals)
+    staged = await stage(raw, arrivals, journaled=journaled)
     landed = Landed()
-    if not fresh:
+    if not staged.fresh:
         return landed
     news = [
         journal.quarantined_event(arrival, reason)
-        for arrival in fresh
+        for arrival in staged.fresh
         if (reason := journal.undigested_reason(arrival)) is not None
     ]
-    people, made = await land_people(raw, fresh, now)
-    news += made
-    news += await land_messages(connection, fresh, people, now, around)
-    news += await land_changes(connection, fresh)
-    receipts = [arrival for arrival in fresh if isinstance(arrival.event, ReceiptReported)]
+    news += await land_people(raw, staged)
+    landed.shops = {arrival.channel.shop_id for arrival in staged.fresh}
+    news = await land_messages(connection, staged, around, news)
+    news += await land_changes(connection, staged.fresh)
+    receipts = [arrival for arrival in staged.fresh if isinstance(arrival.event, ReceiptReported)]
     if receipts:
         news += await ledger.apply(connection, receipts)
         landed.sent = True
-    landed.typing = await typists(raw, fresh)
+    landed.typing = await typists(raw, staged.fresh)
     await append(raw, news)
-    landed.shops = {event.shop_id for event in news}
     return landed
 
 
-async def land_people(raw: Any, fresh: Sequence[Arrival], now: datetime) -> tuple[dict[Key, Person], list[NewEvent]]:
-    senders: dict[Key, tuple[Address, Sender]] = {}
-    for arrival in fresh:
-        event = arrival.event
-        if isinstance(event, MessageReceived | PeerConnected):
-            senders.setdefault(key_of(arrival), (event.address, event.sender))
-        elif isinstance(event, Echo):
-            senders.setdefault(key_of(arrival), (event.address, Sender()))
-    if not senders:
-        return {}, []
-    people, made = await find_or_make(raw, senders, now)
-    for arrival in fresh:
+async def land_people(raw: Any, staged: Staged) -> list[NewEvent]:
+    """Make the people who are new, and note who has blocked us or come back."""
+    strangers = [
+        (arrival, sender)
+        for arrival in staged.fresh
+        if (sender := sender_of(arrival)) is not None and key_of(arrival) not in staged.people
+    ]
+    news: list[NewEvent] = []
+    if strangers:
+        made, news = await make_people(raw, senders_of(strangers), staged.now)
+        staged.people |= made
+    for arrival in staged.fresh:
         if isinstance(arrival.event, PeerConnected | PeerBlocked):
-            blocked_at = now if isinstance(arrival.event, PeerBlocked) else None
+            blocked_at = staged.now if isinstance(arrival.event, PeerBlocked) else None
             await raw.execute(BLOCK, *key_of(arrival), blocked_at)
-    return people, made
+    return news
+
+
+def sender_of(arrival: Arrival) -> Sender | None:
+    """What is told of the sender, by the events that make a contact."""
+    match arrival.event:
+        case MessageReceived() | PeerConnected():
+            return arrival.event.sender
+        case Echo():
+            return Sender()
+        case _:
+            return None
 
 
 async def land_messages(
-    connection: AsyncConnection,
-    fresh: Sequence[Arrival],
-    people: Mapping[Key, Person],
-    now: datetime,
-    around: Surroundings,
+    connection: AsyncConnection, staged: Staged, around: Surroundings, news: Sequence[NewEvent]
 ) -> list[NewEvent]:
-    messages = [(a, people[key_of(a)]) for a in fresh if isinstance(a.event, MessageReceived | Echo)]
+    """Write the messages, and with them the events so far; answer with those still to be written."""
+    messages = [(a, staged.people[key_of(a)]) for a in staged.fresh if isinstance(a.event, MessageReceived | Echo)]
     if not messages:
-        return []
+        return list(news)
     raw = await driver(connection)
-    lines = await place(raw, messages, now=now, reopen_days=around.reopen_days)
-    return await conversation_news(connection, lines, now, around) + [line_event(line, now) for line in lines]
+    lines = await place(raw, messages, staged.conversations, now=staged.now, reopen_days=around.reopen_days)
+    now = show_time(staged.now)
+    told = [line_event(line, now) for line in lines]
+    changed = list({c.id: c for line in lines if (c := line.conversation).news}.values())
+    if not changed:
+        await lock_feeds(raw, {event.shop_id for event in told})
+        await write(raw, lines, [*news, *told])
+        return []
+    await open_conversations(raw, [c for c in changed if c.news == "conversation.opened"])
+    await write(raw, lines, [])
+    return [*news, *await conversation_news(connection, changed, staged.now, around), *told]
 
 
 async def conversation_news(
-    connection: AsyncConnection, lines: Sequence[Line], now: datetime, around: Surroundings
+    connection: AsyncConnection, changed: Sequence[Conversation], now: datetime, around: Surroundings
 ) -> list[NewEvent]:
     """`conversation.opened` and `.reopened`, told before the messages that caused them."""
-    new = {line.conversation.id: line.conversation for line in lines if line.conversation.news}
     news = []
-    for shop_id in {conversation.shop_id for conversation in new.values()}:
-        ids = [conversation.id for conversation in new.values() if conversation.shop_id == shop_id]
-        views = await conversations_by_id(connection, shop_id, ids, around.types, now)
-        for conversation_id, view in views.items():
-            conversation = new[conversation_id]
-            assert conversation.news is not None
-            news.append(
-                NewEvent(shop_id, conversation.news, view.model_dump_json(), conversation_id, conversation.contact_id)
-            )
+    for shop_id in {conversation.shop_id for conversation in changed}:
+        mine = {c.id: c for c in changed if c.shop_id == shop_id}
+        views = await conversations_by_id(connection, shop_id, list(mine), around.types, now)
+        for key, view in views.items():
+            kind = mine[key].news
+            assert kind is not None
+            news.append(NewEvent(shop_id, kind, view.model_dump_json(), key, mine[key].contact_id))
     return news
 
 

@@ -7,47 +7,45 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from gateway.events.feed import NewEvent
+from pydantic_core import to_json
+
+from gateway.events.feed import APPEND_CTE, NewEvent, columns
 from gateway.inbound.arrivals import Arrival
 from gateway.inbound.people import Person
-from gateway.views import Author, MessageView
 from shared.events import Echo, Evidence, MessageReceived, Status
-from shared.ids import CONTACT, CONVERSATION, MESSAGE, new_uuid, show_id
+from shared.ids import CONVERSATION, MESSAGE, new_uuid, show_id
+from shared.model import show_time
 
-FIND: Final = """
-    SELECT t.contact_id, t.thread, c.id, c.status, c.closed_at, c.last_seq, c.unread, c.waiting_since
-    FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS t (shop_id, contact_id, thread)
-    CROSS JOIN LATERAL (
-        SELECT * FROM conversations c
-        WHERE (c.shop_id, c.contact_id, c.thread) = (t.shop_id, t.contact_id, t.thread)
-        ORDER BY c.status = 'closed', c.id DESC LIMIT 1 FOR UPDATE
-    ) c
-"""
 OPEN: Final = """
     INSERT INTO conversations (shop_id, id, contact_id, channel_id, identity_id, thread, status)
     SELECT *, 'open' FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[])
 """
-ADVANCE: Final = """
-    UPDATE conversations c
-    SET last_seq = t.last_seq, unread = t.unread, waiting_since = t.waiting_since, last_message_id = t.last_message_id,
-        channel_id = t.channel_id, identity_id = t.identity_id, context = t.context::jsonb, last_inbound_at = now(),
-        status = 'open', closed_at = NULL, updated_at = now(), version = c.version + 1
-    FROM unnest($1::uuid[], $2::uuid[], $3::int[], $4::int[], $5::timestamptz[], $6::uuid[], $7::uuid[], $8::uuid[],
-                $9::text[])
-         AS t (shop_id, id, last_seq, unread, waiting_since, last_message_id, channel_id, identity_id, context)
-    WHERE (c.shop_id, c.id) = (t.shop_id, t.id)
+# A set of messages and their conversations. Parameters 1 to 7 are the feed's, so that both can go in one statement.
+WRITE_CTES: Final = """
+    written AS (
+        INSERT INTO messages (shop_id, id, conversation_id, seq, direction, author_type, author_id, author_name,
+                              channel_id, identity_id, external_id, content, status, evidence, reply_to, created_at,
+                              occurred_at)
+        SELECT shop_id, id, conversation_id, seq, direction, author_type, author_id, author_name, channel_id,
+               identity_id, external_id, content::jsonb, status, evidence, reply_to, now(), occurred_at
+        FROM unnest($8::uuid[], $9::uuid[], $10::uuid[], $11::int[], $12::text[], $13::text[], $14::uuid[],
+                    $15::text[], $16::uuid[], $17::uuid[], $18::text[], $19::text[], $20::text[], $21::text[],
+                    $22::uuid[], $23::timestamptz[])
+             AS t (shop_id, id, conversation_id, seq, direction, author_type, author_id, author_name, channel_id,
+                   identity_id, external_id, content, status, evidence, reply_to, occurred_at)
+    ), advanced AS (
+        UPDATE conversations c
+        SET last_seq = t.last_seq, unread = t.unread, waiting_since = t.waiting_since,
+            last_message_id = t.last_message_id, channel_id = t.channel_id, identity_id = t.identity_id,
+            context = t.context::jsonb, last_inbound_at = now(), status = 'open', closed_at = NULL,
+            updated_at = now(), version = c.version + 1
+        FROM unnest($24::uuid[], $25::uuid[], $26::int[], $27::int[], $28::timestamptz[], $29::uuid[], $30::uuid[],
+                    $31::uuid[], $32::text[])
+             AS t (shop_id, id, last_seq, unread, waiting_since, last_message_id, channel_id, identity_id, context)
+        WHERE (c.shop_id, c.id) = (t.shop_id, t.id)
+    )
 """
-WRITE: Final = """
-    INSERT INTO messages (shop_id, id, conversation_id, seq, direction, author_type, author_id, author_name, channel_id,
-                          identity_id, external_id, content, status, evidence, reply_to, created_at, occurred_at)
-    SELECT shop_id, id, conversation_id, seq, direction, author_type, author_id, author_name, channel_id,
-           identity_id, external_id, content::jsonb, status, evidence, reply_to, now(), occurred_at
-    FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[], $5::text[], $6::text[], $7::uuid[], $8::text[],
-                $9::uuid[], $10::uuid[], $11::text[], $12::text[], $13::text[], $14::text[], $15::uuid[],
-                $16::timestamptz[])
-         AS t (shop_id, id, conversation_id, seq, direction, author_type, author_id, author_name, channel_id,
-               identity_id, external_id, content, status, evidence, reply_to, occurred_at)
-"""
+WRITE: Final = f"WITH {WRITE_CTES}, {APPEND_CTE}"
 QUOTED: Final = """
     SELECT t.n, coalesce(
         (SELECT p.message_id FROM message_parts p
@@ -58,7 +56,7 @@ QUOTED: Final = """
          AS t (shop_id, channel_id, identity_id, external_id, n)
 """
 
-Matter = tuple[uuid.UUID, uuid.UUID, str]  # shop, contact, thread
+Matter = tuple[uuid.UUID, str]  # contact, thread
 
 
 @dataclass(slots=True)
@@ -72,6 +70,7 @@ class Conversation:
     last_seq: int
     unread: int
     waiting_since: datetime | None
+    public_id: str
     news: str | None = None  # conversation.opened or .reopened
     last: "Line | None" = None
 
@@ -85,48 +84,51 @@ class Line:
     person: Person
     conversation: Conversation
     seq: int
+    inward: bool
     id: uuid.UUID = field(default_factory=new_uuid)
     reply_to: uuid.UUID | None = None
 
-    @property
-    def inward(self) -> bool:
-        return isinstance(self.event, MessageReceived)
-
 
 async def place(
-    connection: Any, arrivals: Sequence[tuple[Arrival, Person]], *, now: datetime, reopen_days: float
+    connection: Any,
+    messages: Sequence[tuple[Arrival, Person]],
+    rows: Mapping[Matter, Any],
+    *,
+    now: datetime,
+    reopen_days: float,
 ) -> list[Line]:
-    """Put each message of the batch at the end of its conversation, in the order of arrival, and store all of it."""
-    matters = await find_conversations(connection, arrivals, now=now, reopen_days=reopen_days)
-    lines = [put(arrival, person, matters[matter_of(arrival, person)], now) for arrival, person in arrivals]
+    """Put each message of the batch at the end of its conversation, in the order of arrival. Writes nothing yet."""
+    matters: dict[Matter, Conversation] = {}
+    lines = []
+    for arrival, person in messages:
+        matter = person.contact_id, arrival.event.address.thread or ""
+        conversation = matters.get(matter)
+        if conversation is None:
+            row = rows.get(matter)
+            conversation = matters[matter] = find_or_open(person, matter[1], row, now=now, reopen_days=reopen_days)
+        lines.append(put(arrival, person, conversation, now))
     await find_quoted(connection, lines)
-    await open_conversations(connection, [c for c in matters.values() if c.news == "conversation.opened"])
-    await write(connection, lines)
-    await advance(connection, list(matters.values()))
     return lines
 
 
-def matter_of(arrival: Arrival, person: Person) -> Matter:
-    return person.shop_id, person.contact_id, arrival.event.address.thread or ""
-
-
-async def find_conversations(
-    connection: Any, arrivals: Sequence[tuple[Arrival, Person]], *, now: datetime, reopen_days: float
-) -> dict[Matter, Conversation]:
-    keys = sorted({matter_of(arrival, person) for arrival, person in arrivals})
-    rows = await connection.fetch(FIND, *(list(column) for column in zip(*keys, strict=True)))
-    known = {(row["contact_id"], row["thread"]): row for row in rows}
-    matters = {}
-    for key in keys:
-        row = known.get(key[1:])
-        if row is None or is_over(row, now, reopen_days):
-            matters[key] = Conversation(key[0], new_uuid(), key[1], key[2], 0, 0, None, "conversation.opened")
-        else:
-            news = "conversation.reopened" if row["status"] != "open" else None
-            matters[key] = Conversation(
-                key[0], row["id"], key[1], key[2], row["last_seq"], row["unread"], row["waiting_since"], news
-            )
-    return matters
+def find_or_open(person: Person, thread: str, row: Any, *, now: datetime, reopen_days: float) -> Conversation:
+    if row is None or is_over(row, now, reopen_days):
+        key = new_uuid()
+        public_id = show_id(CONVERSATION, key)
+        return Conversation(
+            person.shop_id, key, person.contact_id, thread, 0, 0, None, public_id, "conversation.opened"
+        )
+    return Conversation(
+        person.shop_id,
+        row["id"],
+        person.contact_id,
+        thread,
+        row["last_seq"],
+        row["unread"],
+        row["waiting_since"],
+        show_id(CONVERSATION, row["id"]),
+        "conversation.reopened" if row["status"] != "open" else None,
+    )
 
 
 def is_over(row: Mapping[str, Any], now: datetime, reopen_days: float) -> bool:
@@ -137,9 +139,10 @@ def is_over(row: Mapping[str, Any], now: datetime, reopen_days: float) -> bool:
 def put(arrival: Arrival, person: Person, conversation: Conversation, now: datetime) -> Line:
     assert isinstance(arrival.event, MessageReceived | Echo)
     conversation.last_seq += 1
-    line = Line(arrival, arrival.event, person, conversation, conversation.last_seq)
+    inward = isinstance(arrival.event, MessageReceived)
+    line = Line(arrival, arrival.event, person, conversation, conversation.last_seq, inward)
     conversation.last = line
-    if line.inward:
+    if inward:
         conversation.unread += 1
         conversation.waiting_since = conversation.waiting_since or now
     else:
@@ -163,8 +166,6 @@ async def find_quoted(connection: Any, lines: Sequence[Line]) -> None:
 
 
 async def open_conversations(connection: Any, opened: Sequence[Conversation]) -> None:
-    if not opened:
-        return
     lasts = [last_of(conversation) for conversation in opened]
     await connection.execute(
         OPEN,
@@ -182,25 +183,13 @@ def last_of(conversation: Conversation) -> Line:
     return conversation.last
 
 
-async def advance(connection: Any, conversations: Sequence[Conversation]) -> None:
+async def write(connection: Any, lines: Sequence[Line], news: Sequence[NewEvent]) -> None:
+    """Store messages, conversations and events in one statement."""
+    conversations = list({line.conversation.id: line.conversation for line in lines}.values())
     lasts = [last_of(conversation) for conversation in conversations]
     await connection.execute(
-        ADVANCE,
-        [c.shop_id for c in conversations],
-        [c.id for c in conversations],
-        [c.last_seq for c in conversations],
-        [c.unread for c in conversations],
-        [c.waiting_since for c in conversations],
-        [line.id for line in lasts],
-        [line.arrival.channel.id for line in lasts],
-        [line.person.identity_id for line in lasts],
-        [json.dumps(line.event.context) for line in lasts],
-    )
-
-
-async def write(connection: Any, lines: Sequence[Line]) -> None:
-    await connection.execute(
         WRITE,
+        *columns(news),
         [line.person.shop_id for line in lines],
         [line.id for line in lines],
         [line.conversation.id for line in lines],
@@ -217,47 +206,60 @@ async def write(connection: Any, lines: Sequence[Line]) -> None:
         [standing(line)[1] for line in lines],
         [line.reply_to for line in lines],
         [line.event.occurred_at for line in lines],
+        [c.shop_id for c in conversations],
+        [c.id for c in conversations],
+        [c.last_seq for c in conversations],
+        [c.unread for c in conversations],
+        [c.waiting_since for c in conversations],
+        [line.id for line in lasts],
+        [line.arrival.channel.id for line in lasts],
+        [line.person.identity_id for line in lasts],
+        [json.dumps(line.event.context) if line.event.context else "{}" for line in lasts],
     )
 
 
-def standing(line: Line) -> tuple[Status, Evidence]:
+INBOX: Final = (Status.DELIVERED.value, Evidence.NONE.value)
+ELSEWHERE: Final = (Status.SENT.value, Evidence.PROVIDER_RECEIPT.value)
+
+
+def standing(line: Line) -> tuple[str, str]:
     """A customer's message is in the inbox; one of ours that was sent elsewhere is known to be sent."""
-    return (Status.DELIVERED, Evidence.NONE) if line.inward else (Status.SENT, Evidence.PROVIDER_RECEIPT)
+    return INBOX if line.inward else ELSEWHERE
 
 
-def line_event(line: Line, now: datetime) -> NewEvent:
-    """`message.received`, or `message.status` for one that our side sent from elsewhere."""
+def line_event(line: Line, now: str) -> NewEvent:
+    """`message.received`, or `message.status` for one that our side sent from elsewhere.
+
+    The same JSON as `MessageView` gives, made by hand since it is made for every message; a test compares the two.
+    """
     status, evidence = standing(line)
-    view = MessageView.model_construct(
-        id=show_id(MESSAGE, line.id),
-        conversation=show_id(CONVERSATION, line.conversation.id),
-        seq=line.seq,
-        direction="in" if line.inward else "out",
-        visibility="public",
-        author=author_of(line),
-        content=line.event.content,
-        status=status,
-        status_evidence=evidence,
-        parts=(),
-        reply_to=show_id(MESSAGE, line.reply_to) if line.reply_to else None,
-        client_ref=None,
-        created_at=now,
-        occurred_at=line.event.occurred_at,
-        edited_at=None,
-        deleted_at=None,
-        failure=None,
-    )
+    author = {"type": "shop", "id": None, "name": None}
+    if line.inward:
+        author = {"type": "contact", "id": line.person.public_id, "name": line.person.name}
+    view = {
+        "id": show_id(MESSAGE, line.id),
+        "conversation": line.conversation.public_id,
+        "seq": line.seq,
+        "direction": "in" if line.inward else "out",
+        "visibility": "public",
+        "author": author,
+        "content": line.event.content,
+        "status": status,
+        "status_evidence": evidence,
+        "parts": (),
+        "reply_to": show_id(MESSAGE, line.reply_to) if line.reply_to else None,
+        "client_ref": None,
+        "created_at": now,
+        "occurred_at": show_time(line.event.occurred_at),
+        "edited_at": None,
+        "deleted_at": None,
+        "failure": None,
+    }
     return NewEvent(
         line.person.shop_id,
         "message.received" if line.inward else "message.status",
-        view.model_dump_json(),
+        to_json(view).decode(),
         line.conversation.id,
         line.person.contact_id,
         line.id,
     )
-
-
-def author_of(line: Line) -> Author:
-    if not line.inward:
-        return Author(type="shop", id=None, name=None)
-    return Author(type="contact", id=show_id(CONTACT, line.person.contact_id), name=line.person.name)

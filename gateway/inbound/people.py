@@ -1,4 +1,4 @@
-"""From the addresses of a batch to contacts: found, or made, each exactly once whoever else is at it."""
+"""The contacts behind the addresses of a batch that nobody has written from before: each made exactly once."""
 
 import uuid
 from collections.abc import Mapping, Sequence
@@ -11,14 +11,6 @@ from gateway.views import ContactView, IdentityView
 from shared.events import Address, Sender
 from shared.ids import CONTACT, IDENTITY, new_uuid, show_id
 
-# The contact's row is locked in one order by all: it serialises what happens to one person.
-FIND: Final = """
-    SELECT i.channel_type, i.account, i.peer, i.shop_id, i.id, i.contact_id, c.name
-    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) AS t (shop_id, channel_type, account, peer)
-    JOIN identities i USING (shop_id, channel_type, account, peer)
-    JOIN contacts c ON (c.shop_id, c.id) = (i.shop_id, i.contact_id)
-    ORDER BY c.id FOR UPDATE OF c
-"""
 MAKE_IDENTITIES: Final = """
     INSERT INTO identities (shop_id, id, contact_id, channel_type, account, peer, name, username)
     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
@@ -33,6 +25,10 @@ MAKE_CONTACTS: Final = """
 Key = tuple[uuid.UUID, str, str, str]
 
 
+class Overtaken(Exception):
+    """Another transaction has just made what this one was about to make: the same work again finds it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Person:
     """An identity and the contact behind it."""
@@ -41,6 +37,7 @@ class Person:
     identity_id: uuid.UUID
     contact_id: uuid.UUID
     name: str | None
+    public_id: str
 
 
 def key_of(arrival: Arrival) -> Key:
@@ -48,56 +45,35 @@ def key_of(arrival: Arrival) -> Key:
     return arrival.channel.shop_id, address.channel, address.account, address.peer
 
 
-async def find_or_make(
+async def make_people(
     connection: Any, senders: Mapping[Key, tuple[Address, Sender]], now: Any
 ) -> tuple[dict[Key, Person], list[NewEvent]]:
-    """The person behind each address, their rows locked; events for the contacts that are new."""
-    found = await find(connection, list(senders))
-    missing = sorted(key for key in senders if key not in found)
-    if not missing:
-        return found, []
-    made = await make(connection, missing, senders)
-    found |= made
-    overtaken = [key for key in missing if key not in made]
-    if overtaken:  # another transaction made them between our look and our insert, and has committed by now
-        found |= await find(connection, overtaken)
-    return found, [created(found[key], *senders[key], now) for key in made]
-
-
-async def find(connection: Any, keys: Sequence[Key]) -> dict[Key, Person]:
-    rows = await connection.fetch(FIND, *(list(column) for column in zip(*keys, strict=True)))
-    return {
-        (row["shop_id"], row["channel_type"], row["account"], row["peer"]): Person(
-            row["shop_id"], row["id"], row["contact_id"], row["name"]
-        )
-        for row in rows
-    }
-
-
-async def make(
-    connection: Any, keys: Sequence[Key], senders: Mapping[Key, tuple[Address, Sender]]
-) -> dict[Key, Person]:
-    drafts = {key: Person(key[0], new_uuid(), new_uuid(), senders[key][1].name) for key in keys}
+    """A contact with one identity for each address, and their events. Raises `Overtaken`."""
+    people = {key: new_person(key, senders[key][1]) for key in sorted(senders)}
     rows = await connection.fetch(
         MAKE_IDENTITIES,
-        [key[0] for key in drafts],
-        [person.identity_id for person in drafts.values()],
-        [person.contact_id for person in drafts.values()],
-        *([key[column] for key in drafts] for column in (1, 2, 3)),
-        [senders[key][1].name for key in drafts],
-        [senders[key][1].username for key in drafts],
+        [person.shop_id for person in people.values()],
+        [person.identity_id for person in people.values()],
+        [person.contact_id for person in people.values()],
+        *([key[column] for key in people] for column in (1, 2, 3)),
+        [senders[key][1].name for key in people],
+        [senders[key][1].username for key in people],
     )
-    ours = {row["id"] for row in rows}
-    made = {key: person for key, person in drafts.items() if person.identity_id in ours}
-    if made:
-        await connection.execute(
-            MAKE_CONTACTS,
-            [person.shop_id for person in made.values()],
-            [person.contact_id for person in made.values()],
-            [person.name for person in made.values()],
-            [senders[key][1].locale for key in made],
-        )
-    return made
+    if len(rows) < len(people):
+        raise Overtaken
+    await connection.execute(
+        MAKE_CONTACTS,
+        [person.shop_id for person in people.values()],
+        [person.contact_id for person in people.values()],
+        [person.name for person in people.values()],
+        [senders[key][1].locale for key in people],
+    )
+    return people, [created(person, *senders[key], now) for key, person in people.items()]
+
+
+def new_person(key: Key, sender: Sender) -> Person:
+    contact_id = new_uuid()
+    return Person(key[0], new_uuid(), contact_id, sender.name, show_id(CONTACT, contact_id))
 
 
 def created(person: Person, address: Address, sender: Sender, now: Any) -> NewEvent:
@@ -112,7 +88,7 @@ def created(person: Person, address: Address, sender: Sender, now: Any) -> NewEv
         blocked_at=None,
     )
     view = ContactView(
-        id=show_id(CONTACT, person.contact_id),
+        id=person.public_id,
         name=person.name,
         email=None,
         phone=None,
@@ -123,3 +99,11 @@ def created(person: Person, address: Address, sender: Sender, now: Any) -> NewEv
         updated_at=now,
     )
     return NewEvent(person.shop_id, "contact.created", view.model_dump_json(), contact_id=person.contact_id)
+
+
+def senders_of(arrivals: Sequence[tuple[Arrival, Sender]]) -> dict[Key, tuple[Address, Sender]]:
+    """Each address once, with what its first event says of the sender."""
+    senders: dict[Key, tuple[Address, Sender]] = {}
+    for arrival, sender in arrivals:
+        senders.setdefault(key_of(arrival), (arrival.event.address, sender))
+    return senders

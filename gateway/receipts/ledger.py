@@ -11,7 +11,7 @@ from gateway.conversations.store import messages_by_id
 from gateway.database import driver
 from gateway.events.feed import NewEvent
 from gateway.inbound.arrivals import Arrival
-from gateway.receipts.fold import Entry, Standing, fold
+from gateway.receipts.fold import LADDER, RANK, Entry, Standing, fold
 from gateway.receipts.line import Row
 from gateway.receipts.outcomes import finish
 from shared.events import Evidence, Reason, ReceiptReported, Status
@@ -28,16 +28,16 @@ UP_TO_MESSAGE: Final = """
     JOIN identities i ON i.shop_id = c.shop_id AND i.contact_id = c.contact_id
     JOIN messages u ON u.shop_id = m.shop_id AND u.conversation_id = m.conversation_id AND u.seq >= m.seq
     WHERE m.shop_id = $1 AND m.channel_id = $2 AND u.id = $3 AND m.direction = 'out' AND m.visibility = 'public'
-      AND i.channel_type = $4 AND i.account = $5 AND i.peer = $6 AND NOT (m.status = ANY($7))
+      AND i.channel_type = $4 AND i.account = $5 AND i.peer = $6 AND m.status = ANY($7)
 """
 UP_TO_EXTERNAL: Final = (
     "SELECT message_id FROM message_parts WHERE (shop_id, channel_id, external_id) = ($1, $2, $3) LIMIT 1"
 )
 UP_TO_TIME: Final = """
     SELECT m.id FROM messages m JOIN identities i ON (i.shop_id, i.id) = (m.shop_id, m.identity_id)
-    WHERE m.shop_id = $1 AND m.channel_id = $2 AND date_trunc('milliseconds', m.created_at) <= $3 AND m.direction = 'out'
-      AND m.visibility = 'public' AND i.channel_type = $4 AND i.account = $5 AND i.peer = $6
-      AND NOT (m.status = ANY($7))
+    WHERE m.shop_id = $1 AND m.channel_id = $2 AND date_trunc('milliseconds', m.created_at) <= $3
+      AND m.direction = 'out' AND m.visibility = 'public' AND i.channel_type = $4 AND i.account = $5 AND i.peer = $6
+      AND m.status = ANY($7)
 """
 RECORD: Final = """
     INSERT INTO receipts (shop_id, message_id, channel_id, external_id, part, generation, attempt, status, evidence,
@@ -87,10 +87,7 @@ READ_UP_TO: Final = """
 """
 
 RETRYABLE: Final = frozenset({"throttled", "unavailable", "deadline", "auth_expired"})
-AT_LEAST: Final = {
-    Status.DELIVERED: [Status.DELIVERED, Status.READ],
-    Status.READ: [Status.READ],
-}
+BESIDE: Final = (Status.QUEUED, Status.UNCERTAIN, Status.FAILED)
 
 
 async def apply(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> list[NewEvent]:
@@ -121,7 +118,7 @@ async def lines_of(raw: Any, arrival: Arrival) -> list[Row]:
     if event.outcome is not None and event.outcome.fate is not None and event.status is not Status.UNCERTAIN:
         return []  # whether a failed attempt is the end of the message is the outbox's to say
     if event.up_to is not None or event.up_to_id is not None:
-        return [line(arrival, event, message_id) for message_id in await below_watermark(raw, arrival, event)]
+        return await watermark_lines(raw, arrival, event)
     if event.message_id is not None:
         message_id = own_id(event.message_id)
         return [line(arrival, event, message_id, part=event.part)] if message_id else []
@@ -169,17 +166,33 @@ def own_id(text: str) -> uuid.UUID | None:
         return None
 
 
-async def below_watermark(raw: Any, arrival: Arrival, event: ReceiptReported) -> list[uuid.UUID]:
-    """Our messages to this partner that a watermark covers and that do not stand as high already."""
+async def watermark_lines(raw: Any, arrival: Arrival, event: ReceiptReported) -> list[Row]:
+    """One line for each of our messages to this partner that the mark covers and lifts.
+
+    A mark that a provider set with the id of a message that is not known yet is parked for that message.
+    """
     shop_id, channel_id, address = arrival.channel.shop_id, arrival.channel.id, event.address
-    whose = (address.channel, address.account, address.peer, AT_LEAST.get(event.status, []))
+    whose = (address.channel, address.account, address.peer, lifted_by(event))
     if event.up_to is not None:
         rows = await raw.fetch(UP_TO_TIME, shop_id, channel_id, event.up_to, *whose)
-    else:
-        assert event.up_to_id is not None
-        last = own_id(event.up_to_id) or await raw.fetchval(UP_TO_EXTERNAL, shop_id, channel_id, event.up_to_id)
-        rows = await raw.fetch(UP_TO_MESSAGE, shop_id, channel_id, last, *whose) if last else []
-    return [row["id"] for row in rows]
+        return [line(arrival, event, row["id"]) for row in rows]
+    assert event.up_to_id is not None
+    last = own_id(event.up_to_id) or await raw.fetchval(UP_TO_EXTERNAL, shop_id, channel_id, event.up_to_id)
+    if last is None:
+        ours = event.evidence is Evidence.DEVICE  # a device names our ids: what it invents never comes to be
+        return [] if ours else [line(arrival, event, None, external_id=event.up_to_id)]
+    rows = await raw.fetch(UP_TO_MESSAGE, shop_id, channel_id, last, *whose)
+    return [line(arrival, event, row["id"]) for row in rows]
+
+
+def lifted_by(event: ReceiptReported) -> list[Status]:
+    """The statuses that a mark lifts: those of messages that went out and stand lower.
+
+    A provider's mark proves nothing of a message that failed, waits or is in doubt; a device that shows the very
+    conversation does.
+    """
+    below = [status for status in LADDER if status is not Status.QUEUED and RANK[status] < RANK.get(event.status, 0)]
+    return [*below, *BESIDE] if event.evidence is Evidence.DEVICE else below
 
 
 async def record(raw: Any, rows: Sequence[Row]) -> None:

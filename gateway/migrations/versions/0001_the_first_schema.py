@@ -375,11 +375,6 @@ def upgrade() -> None:
         sa.Column("history", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
         sa.Column("failure", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
         sa.CheckConstraint("direction IN ('in', 'out')", name=op.f("ck_messages_direction")),
-        sa.ForeignKeyConstraint(
-            ["shop_id", "conversation_id"],
-            ["conversations.shop_id", "conversations.id"],
-            name=op.f("fk_messages_shop_id_conversation_id"),
-        ),
         sa.PrimaryKeyConstraint("shop_id", "id", name=op.f("pk_messages")),
         sa.UniqueConstraint("shop_id", "conversation_id", "seq", name=op.f("uq_messages_shop_id_conversation_id_seq")),
     )
@@ -404,11 +399,6 @@ def upgrade() -> None:
         sa.Column("part", sa.Integer(), nullable=False),
         sa.Column("channel_id", sa.UUID(), nullable=False),
         sa.Column("external_id", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["shop_id", "message_id"],
-            ["messages.shop_id", "messages.id"],
-            name=op.f("fk_message_parts_shop_id_message_id"),
-        ),
         sa.PrimaryKeyConstraint("shop_id", "message_id", "part", name=op.f("pk_message_parts")),
     )
     op.create_index(

@@ -1,0 +1,1 @@
+"""`make bench`: each figure a ratio of two things measured in one run, since machines differ and are noisy."""

@@ -12,12 +12,13 @@ import structlog
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from shared.bus import Bus
 from shared.clock import Clock
 from shared.commands import AnyCommand, DeleteMessage, EditMessage, MarkRead, SendMessage, SetTyping
-from shared.connector import Connector, Hook, HookReply, Port
+from shared.connector import ASGIApp, Connector, Hook, HookReply, Port
 from shared.errors import BusError, IngressError, Malformed, SendError, Unavailable, Uncertain, UnknownChannel
 from shared.events import (
     Address,
@@ -110,12 +111,16 @@ class ConnectorHost:
 
     # Theirs to ours
 
-    def app(self) -> Starlette:
+    def app(self) -> ASGIApp:
         """`/hooks/{type}/{channel_id}` for all, and what each type serves of its own."""
-        routes: list[BaseRoute] = [Route("/hooks/{type}/{channel_id}", self._ingress, methods=["GET", "POST"])]
-        for kind in self._types.values():
-            routes += [Mount(path, app) for path, app in kind.mounts(self).items()]
-        return Starlette(routes=routes)
+        hooks = Starlette(routes=[Route("/hooks/{type}/{channel_id}", self._ingress, methods=["GET", "POST"])])
+        mounts = {path: app for kind in self._types.values() for path, app in kind.mounts(self).items()}
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            first = scope["path"].split("/", 2)[1]
+            await mounts.get(f"/{first}", hooks)(scope, receive, send)
+
+        return app
 
     async def _ingress(self, request: Request) -> Response:
         try:

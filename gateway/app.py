@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import sqlalchemy as sa
@@ -13,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from gateway.access import routes as access
 from gateway.agents import routes as agents
 from gateway.channels import routes as channels
-from gateway.channels.store import ChannelDirectory
+from gateway.channels.store import ChannelDirectory, channel_view
 from gateway.contacts import routes as contacts
 from gateway.conversations import routes as conversations
 from gateway.conversations.thread import Threads
@@ -110,7 +111,8 @@ def build_gateway(core: Core) -> Gateway:
         telemetry={"logs": False},  # it would write the text of errors, and so of customers, into the log
     )
     app.state.core = core
-    ingest = app.state.ingest = Ingest(core.db, core.bus, Surroundings(core.types, core.settings.reopen_days))
+    around = Surroundings(core.types, core.settings.reopen_days, partial(channel_view, core))
+    ingest = app.state.ingest = Ingest(core.db, core.bus, around)
     relay = Relay(core.db, core.bus, core.types)
     for routes in (access, agents, channels, contacts, conversations, inbound, events):
         app.include_router(routes.router)

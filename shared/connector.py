@@ -148,7 +148,7 @@ class Connector:
 
     @classmethod
     def mounts(cls, host: "Host") -> Mapping[str, ASGIApp]:
-        """Paths of its own that this type serves, for all its channels, beside `/hooks/{type}/{channel_id}`."""
+        """What this type serves beside `/hooks`: by the first part of the path, apps that see the whole path."""
         return {}
 
 

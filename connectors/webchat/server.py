@@ -5,40 +5,33 @@ from collections.abc import Awaitable, Callable
 from functools import cache
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 from starlette.applications import Starlette
-from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from connectors.webchat.capabilities import TEXT_MAX
 from connectors.webchat.connector import WebChat
-from connectors.webchat.inbound import CHANNEL_TYPE, address_of, message_from, parse_line
+from connectors.webchat.inbound import CHANNEL_TYPE
+from connectors.webchat.lines import post_line, read_body, visitor_of
+from connectors.webchat.refusals import Refused, origin_allowed, refusal_of
 from connectors.webchat.socket import Session
-from shared.connector import Host
+from shared.connector import ASGIApp, Host
 from shared.errors import BusError, IngressError, UnknownChannel
 from shared.signing import BadToken
 
 WIDGET: Final = Path(__file__).parent / "widget"
-BODY_MAX_BYTES: Final = 65_536
 TYPES: Final = {".js": "text/javascript", ".css": "text/css", ".html": "text/html"}
 BAD_ORIGIN, NO_CHANNEL = 4003, 4004
 FRAME_CSP: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self' ws: wss:; "
     "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; frame-ancestors {ancestors}"
 )
-
-
-class Refused(Exception):
-    """A request over HTTP that is not served."""
-
-    def __init__(self, status: int, code: str, detail: str) -> None:
-        super().__init__(detail)
-        self.status, self.code, self.detail = status, code, detail
 
 
 class SessionBody(BaseModel):
@@ -48,13 +41,15 @@ class SessionBody(BaseModel):
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def chat_app(host: Host) -> Starlette:
+def chat_app(host: Host) -> ASGIApp:
     """Everything under `/chat`."""
 
     async def session(request: Request) -> Response:
         connector = await the_connector(host, request)
         try:
-            body = SessionBody.model_validate_json(await read_body(request) or b"{}")
+            body = SessionBody.model_validate_json(
+                await read_body(request.headers.get("content-length"), request.receive) or b"{}"
+            )
         except ValidationError:
             raise Refused(400, "malformed", "Send a JSON object, with the token you have, if any.") from None
         visitor, token, expires = connector.new_token(visitor_or_none(connector, body.token))
@@ -69,19 +64,11 @@ def chat_app(host: Host) -> Starlette:
             }
         )
 
-    async def message(request: Request) -> Response:
-        connector = await the_connector(host, request)
-        visitor = the_visitor(connector, request)
-        raw = await read_body(request)
-        line = parse_line(raw)
-        address, now = address_of(connector.port.channel_id, visitor), connector.port.clock()
-        await connector.port.publish([message_from(line, address=address, raw=raw, now=now, locale=None)])
-        connector.changed(visitor)
-        return json_response({"cmid": line.cmid})
-
     async def thread(request: Request) -> Response:
         connector = await the_connector(host, request)
-        page = await connector.thread(the_visitor(connector, request), request.query_params.get("after"))
+        page = await connector.thread(
+            visitor_of(connector, request.headers.get("authorization", "")), request.query_params.get("after")
+        )
         return Response(page.model_dump_json(), media_type="application/json")
 
     async def socket(websocket: WebSocket) -> None:
@@ -95,17 +82,25 @@ def chat_app(host: Host) -> Starlette:
             return
         await Session(websocket, connector).run()
 
-    return Starlette(
+    routes = Starlette(
         routes=[
-            Route("/{channel_id}/messages", answered(message), methods=["POST"]),
-            Route("/{channel_id}/thread", answered(thread), methods=["GET"]),
-            Route("/{channel_id}/session", answered(session), methods=["POST"]),
-            WebSocketRoute("/{channel_id}/socket", socket),
-        ]
+            Route("/chat/{channel_id}/thread", answered(thread), methods=["GET"]),
+            Route("/chat/{channel_id}/session", answered(session), methods=["POST"]),
+            WebSocketRoute("/chat/{channel_id}/socket", socket),
+        ],
+        exception_handlers={HTTPException: on_http_exception},
     )
 
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].endswith("/messages") and scope["path"].count("/") == 3:
+            await post_line(host, CHANNEL_TYPE, scope, receive, send)
+        else:
+            await routes(scope, receive, send)
 
-def widget_app(host: Host) -> Starlette:
+    return app
+
+
+def widget_app(host: Host) -> ASGIApp:
     """Everything under `/widget`: the loader, and the frame with what it loads."""
 
     async def frame(request: Request) -> Response:
@@ -120,7 +115,10 @@ def widget_app(host: Host) -> Starlette:
             raise Refused(404, "not_found", "There is no such file.")
         return file_response(name, {"Cross-Origin-Resource-Policy": "cross-origin"})
 
-    return Starlette(routes=[Route("/frame", answered(frame)), Route("/{name}", answered(file))])
+    return Starlette(
+        routes=[Route("/widget/frame", answered(frame)), Route("/widget/{name}", answered(file))],
+        exception_handlers={HTTPException: on_http_exception},
+    )
 
 
 def answered(handle: Handler) -> Handler:
@@ -129,12 +127,8 @@ def answered(handle: Handler) -> Handler:
     async def answer(request: Request) -> Response:
         try:
             return await handle(request)
-        except Refused as error:
-            return problem(error.status, error.code, error.detail)
-        except IngressError as error:
-            return problem(error.http_status, error.code, error.detail)
-        except BusError as error:
-            return problem(503, "unavailable", error.detail, {"Retry-After": "1"})
+        except (Refused, IngressError, BusError) as error:
+            return problem(refusal_of(error))
 
     return answer
 
@@ -148,27 +142,10 @@ async def find(host: Host, channel_id: str) -> WebChat:
 async def the_connector(host: Host, connection: HTTPConnection) -> WebChat:
     """The chat that is addressed, if the page may use it; raises `UnknownChannel` or `Refused`."""
     connector = await find(host, connection.path_params["channel_id"])
-    if not origin_allowed(connection.headers, connector.config.allowed_origins):
+    headers = connection.headers
+    if not origin_allowed(headers.get("origin"), headers.get("host"), connector.config.allowed_origins):
         raise Refused(403, "forbidden", "This page may not use this chat; add its origin to allowed_origins.")
     return connector
-
-
-def origin_allowed(headers: Headers, allowed: tuple[str, ...]) -> bool:
-    """The frame is of our own origin; a page that speaks to us itself must be allowed; programs send no Origin."""
-    origin = headers.get("origin")
-    if origin is None or "*" in allowed or origin in allowed:
-        return True
-    return urlsplit(origin).netloc == headers.get("host")
-
-
-def the_visitor(connector: WebChat, request: Request) -> str:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    try:
-        if scheme.lower() != "bearer":
-            raise BadToken("none")
-        return connector.visitor_of(token)
-    except BadToken:
-        raise Refused(401, "unauthorized", "Get a token from /session and send it as Bearer.") from None
 
 
 def visitor_or_none(connector: WebChat, token: str | None) -> str | None:
@@ -176,23 +153,6 @@ def visitor_or_none(connector: WebChat, token: str | None) -> str | None:
         return connector.visitor_of(token) if token else None
     except BadToken:
         return None
-
-
-async def read_body(request: Request) -> bytes:
-    """The body, read no further than the limit."""
-    if int(request.headers.get("content-length") or 0) > BODY_MAX_BYTES:
-        raise too_large()
-    chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > BODY_MAX_BYTES:
-            raise too_large()
-        chunks.append(chunk)
-    return b"".join(chunks)
-
-
-def too_large() -> Refused:
-    return Refused(413, "body_too_large", f"The body must not be larger than {BODY_MAX_BYTES} bytes.")
 
 
 async def refuse_socket(websocket: WebSocket, code: int, reason: str) -> None:
@@ -205,15 +165,19 @@ def json_response(body: dict[str, object]) -> Response:
     return Response(json.dumps(body), media_type="application/json")
 
 
-def problem(status: int, code: str, detail: str, headers: dict[str, str] | None = None) -> Response:
-    body = {
-        "type": f"/problems/{code}",
-        "title": code.replace("_", " "),
-        "status": status,
-        "detail": detail,
-        "code": code,
-    }
-    return Response(json.dumps(body), status_code=status, media_type="application/problem+json", headers=headers)
+def on_http_exception(request: Request, error: Exception) -> Response:
+    """What the router refuses, in the form of every other refusal."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        return problem(Refused(405, "method_not_allowed", f"{request.method} is not possible here."))
+    return problem(Refused(error.status_code, "not_found", "There is nothing at this address."))
+
+
+def problem(refused: Refused) -> Response:
+    headers, body = refused.answer()
+    response = Response(body, status_code=refused.status)
+    response.raw_headers += headers
+    return response
 
 
 @cache

@@ -21,6 +21,7 @@ from gateway.inbound.matters import Conversation, line_event, open_conversations
 from gateway.inbound.people import key_of, make_people, senders_of
 from gateway.inbound.stage import Staged, stage
 from gateway.receipts import ledger
+from gateway.receipts.outcomes import ShowChannel
 from shared.connector import ChannelType
 from shared.events import (
     Echo,
@@ -80,8 +81,11 @@ class Landed:
 
 @dataclass(slots=True)
 class Surroundings:
+    """What landing needs to know beside the events."""
+
     types: Mapping[str, ChannelType]
     reopen_days: float
+    show_channel: ShowChannel
 
 
 async def land(
@@ -107,7 +111,7 @@ async def land(
     news += await land_changes(connection, staged.fresh)
     receipts = [arrival for arrival in staged.fresh if isinstance(arrival.event, ReceiptReported)]
     if receipts:
-        news += await ledger.apply(connection, receipts)
+        news += await ledger.apply(connection, receipts, around.show_channel)
         landed.sent = True
     landed.typing = await typists(raw, staged.fresh)
     await append(raw, news)

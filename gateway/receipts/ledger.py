@@ -13,7 +13,7 @@ from gateway.events.feed import NewEvent
 from gateway.inbound.arrivals import Arrival
 from gateway.receipts.fold import LADDER, RANK, Entry, Standing, fold
 from gateway.receipts.line import Row
-from gateway.receipts.outcomes import finish
+from gateway.receipts.outcomes import ShowChannel, finish
 from shared.events import Evidence, Reason, ReceiptReported, Status
 from shared.ids import MESSAGE, MalformedId, read_id
 
@@ -54,7 +54,7 @@ SAVE_PARTS: Final = """
     SELECT t.* FROM unnest($1::uuid[], $2::uuid[], $3::int[], $4::uuid[], $5::text[])
          AS t (shop_id, message_id, part, channel_id, external_id)
     JOIN messages m ON (m.shop_id, m.id) = (t.shop_id, t.message_id)
-    ON CONFLICT (shop_id, message_id, part) DO NOTHING
+    ON CONFLICT (shop_id, message_id, part) DO UPDATE SET external_id = excluded.external_id
 """
 ADOPT: Final = """
     UPDATE receipts r SET message_id = p.message_id, part = p.part, generation = m.generation
@@ -86,18 +86,18 @@ READ_UP_TO: Final = """
     WHERE (c.shop_id, c.id) = (t.shop_id, t.id) AND c.contact_read_seq < t.seq
 """
 
-RETRYABLE: Final = frozenset({"throttled", "unavailable", "deadline", "auth_expired"})
+RETRYABLE: Final = frozenset({"throttled", "unavailable", "deadline", "auth_expired", "resolved"})
 BESIDE: Final = (Status.QUEUED, Status.UNCERTAIN, Status.FAILED)
 
 
-async def apply(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> list[NewEvent]:
+async def apply(connection: AsyncConnection, arrivals: Sequence[Arrival], show_channel: ShowChannel) -> list[NewEvent]:
     """Take in receipts and outcomes; answer with the events of the messages whose status changed."""
     raw = await driver(connection)
     rows: list[Row] = []
     for arrival in arrivals:
         rows += await lines_of(raw, arrival)
     outcomes = [arrival for arrival in arrivals if outcome_of(arrival)]
-    finished = await finish(raw, outcomes)
+    finished = await finish(connection, outcomes, show_channel)
     rows += finished.failures
     await record(raw, rows)
     touched = {row.message_id for row in rows if row.message_id}
@@ -191,7 +191,7 @@ def lifted_by(event: ReceiptReported) -> list[Status]:
     A provider's mark proves nothing of a message that failed, waits or is in doubt; a device that shows the very
     conversation does.
     """
-    below = [status for status in LADDER if status is not Status.QUEUED and RANK[status] < RANK.get(event.status, 0)]
+    below: list[Status] = [status for status in LADDER if status is not Status.QUEUED and RANK[status] < RANK.get(event.status, 0)]
     return [*below, *BESIDE] if event.evidence is Evidence.DEVICE else below
 
 
@@ -214,17 +214,17 @@ async def record(raw: Any, rows: Sequence[Row]) -> None:
 
 
 async def save_parts(raw: Any, outcomes: Sequence[Arrival]) -> list[uuid.UUID]:
-    """Keep the provider's ids of what went out; answer with the messages that have any."""
-    parts = [
-        (arrival.channel.shop_id, own_id(event.message_id), (event.part or 0) + number, arrival.channel.id, external_id)
+    """Keep the provider's ids of what went out, the newest try's; answer with the messages that have any."""
+    parts = {
+        (message_id, number): (arrival.channel.shop_id, message_id, number, arrival.channel.id, external_id)
         for arrival in outcomes
         if isinstance(event := arrival.event, ReceiptReported) and event.outcome and event.message_id
-        for number, external_id in enumerate(event.outcome.external_ids)
-    ]
-    known = [part for part in parts if part[1] is not None]
-    if known:
-        await raw.execute(SAVE_PARTS, *(list(column) for column in zip(*known, strict=True)))
-    return [part[1] for part in known if part[1] is not None]
+        if (message_id := own_id(event.message_id)) is not None
+        for number, external_id in enumerate(event.outcome.external_ids, event.part or 0)
+    }
+    if parts:
+        await raw.execute(SAVE_PARTS, *(list(column) for column in zip(*parts.values(), strict=True)))
+    return [message_id for message_id, _ in parts]
 
 
 async def settle(connection: AsyncConnection, message_ids: Iterable[uuid.UUID]) -> list[NewEvent]:

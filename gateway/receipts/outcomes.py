@@ -1,18 +1,22 @@
 """How attempts of ours ended, and what that means for the outbox: done, again later, never, or a paused channel."""
 
-import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.database import driver
 from gateway.events.feed import NewEvent
 from gateway.inbound.arrivals import Arrival
 from gateway.outbox.queue import DONE, backoff_s
 from gateway.receipts.line import Row
+from gateway.views import ChannelView
 from shared.events import Evidence, Fate, Reason, ReceiptReported, Status
-from shared.ids import CHANNEL, MESSAGE, MalformedId, read_id, show_id
+from shared.ids import MESSAGE, MalformedId, read_id
 
 MINE: Final = """
     SELECT id, attempts, deadline_at, now() AS now, deadline_at <= now() AS late, pace
@@ -22,10 +26,14 @@ AGAIN: Final = """
     UPDATE outbox SET state = 'ready', lease_until = NULL, available_at = least(now() + $3::interval, deadline_at)
     WHERE shop_id = $1 AND id = $2
 """
-PAUSE: Final = """
-    UPDATE channels SET state = 'paused', state_reason = $3::jsonb, version = version + 1
-    WHERE shop_id = $1 AND id = $2 AND state = 'active' RETURNING id
-"""
+PAUSE: Final = sa.text(
+    """
+    UPDATE channels SET state = 'paused', state_reason = CAST(:reason AS jsonb), version = version + 1
+    WHERE shop_id = :shop_id AND id = :id AND state = 'active' RETURNING *
+    """
+)
+
+ShowChannel = Callable[[Any], ChannelView]
 
 
 @dataclass(slots=True)
@@ -36,16 +44,18 @@ class Finished:
     events: list[NewEvent] = field(default_factory=list)
 
 
-async def finish(raw: Any, outcomes: Sequence[Arrival]) -> Finished:
+async def finish(connection: AsyncConnection, outcomes: Sequence[Arrival], show_channel: ShowChannel) -> Finished:
     """Take what was sent out of the outbox, plan the next attempt of what may go later, fail what never will."""
     finished = Finished()
     for arrival in outcomes:
-        await finish_one(raw, arrival, finished)
+        await finish_one(connection, arrival, finished, show_channel)
     return finished
 
 
-async def finish_one(raw: Any, arrival: Arrival, finished: Finished) -> None:
-    event = arrival.event
+async def finish_one(
+    connection: AsyncConnection, arrival: Arrival, finished: Finished, show_channel: ShowChannel
+) -> None:
+    raw, event = await driver(connection), arrival.event
     assert isinstance(event, ReceiptReported)
     assert event.outcome is not None
     message_id = message_of(event)
@@ -67,7 +77,7 @@ async def finish_one(raw: Any, arrival: Arrival, finished: Finished) -> None:
             await raw.execute(AGAIN, arrival.channel.shop_id, row["id"], timedelta(seconds=wait))
         case Fate.PAUSE:
             await raw.execute(AGAIN, arrival.channel.shop_id, row["id"], timedelta(0))
-            await pause(raw, arrival, event.reason, finished)
+            await pause(connection, arrival, event.reason, finished, show_channel)
 
 
 def message_of(event: ReceiptReported) -> uuid.UUID | None:
@@ -95,15 +105,17 @@ async def fail(raw: Any, arrival: Arrival, row: Any, reason: Reason | None, fini
     )
 
 
-async def pause(raw: Any, arrival: Arrival, reason: Reason | None, finished: Finished) -> None:
+async def pause(
+    connection: AsyncConnection,
+    arrival: Arrival,
+    reason: Reason | None,
+    finished: Finished,
+    show_channel: ShowChannel,
+) -> None:
     """Stop the channel until a person has seen to it; what is queued stays queued."""
     told = reason or Reason(code="auth_expired", detail="The channel's credentials no longer work.")
-    if await raw.fetchval(PAUSE, arrival.channel.shop_id, arrival.channel.id, told.model_dump_json()):
-        data = {
-            "id": show_id(CHANNEL, arrival.channel.id),
-            "type": arrival.channel.type,
-            "name": arrival.channel.name,
-            "state": "paused",
-            "state_reason": told.model_dump(),
-        }
-        finished.events.append(NewEvent(arrival.channel.shop_id, "channel.state", json.dumps(data)))
+    shop_id = arrival.channel.shop_id
+    named = {"shop_id": shop_id, "id": arrival.channel.id, "reason": told.model_dump_json()}
+    row = (await connection.execute(PAUSE, named)).one_or_none()
+    if row is not None:
+        finished.events.append(NewEvent(shop_id, "channel.state", show_channel(row).model_dump_json()))

@@ -176,6 +176,12 @@ def table(lines: list[Line], latency: dict[str, Any]) -> str:
     )
 
 
+def write_report(report: dict[str, Any]) -> Path:
+    path = Path(f"bench-{datetime.now(UTC):%Y%m%dT%H%M%S}.json")
+    path.write_text(json.dumps(report, indent=2) + "\n")
+    return path
+
+
 async def main() -> None:
     with tempfile.TemporaryDirectory() as name, data_folder(Path(name)) as folder:
         say("Starting a database and a server ...")
@@ -195,9 +201,7 @@ async def main() -> None:
         "figures": [asdict(line) | {"ratio": round(line.ratio, 3)} for line in lines],
         "latency": latency,
     }
-    path = Path(f"bench-{datetime.now(UTC):%Y%m%dT%H%M%S}.json")
-    path.write_text(json.dumps(report, indent=2) + "\n")
-    print(f"Written to {path}")
+    print(f"Written to {write_report(report)}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,60 @@
+"""What the site chat does not serve, and how it says so: problem+json with a code and a way out."""
+
+import json
+from typing import Final
+from urllib.parse import urlsplit
+
+import structlog
+
+from shared.errors import BusError, IngressError
+from shared.ids import REQUEST, new_id
+
+log = structlog.get_logger(__name__)
+
+BODY_MAX_BYTES: Final = 65_536
+
+
+class Refused(Exception):
+    """A request over HTTP that is not served."""
+
+    def __init__(self, status: int, code: str, detail: str, *, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+        super().__init__(detail)
+        self.status, self.code, self.detail, self.headers = status, code, detail, headers
+
+    def answer(self) -> tuple[list[tuple[bytes, bytes]], bytes]:
+        """Headers and body; each answer has an id that is in the log too."""
+        request_id = new_id(REQUEST)
+        log.info("webchat.refused", request_id=request_id, status=self.status, code=self.code)
+        told = {
+            "type": f"/problems/{self.code}",
+            "title": self.code.replace("_", " "),
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+            "request_id": request_id,
+        }
+        own = [(b"content-type", b"application/problem+json"), (b"x-request-id", request_id.encode())]
+        return [*own, *self.headers], json.dumps(told).encode()
+
+
+def refusal_of(error: Refused | IngressError | BusError) -> Refused:
+    if isinstance(error, Refused):
+        return error
+    if isinstance(error, IngressError):
+        return Refused(error.http_status, error.code, error.detail)
+    return Refused(503, "unavailable", error.detail, headers=((b"retry-after", b"1"),))
+
+
+def unauthorized() -> Refused:
+    return Refused(401, "unauthorized", "Get a token from /session and send it as Bearer.")
+
+
+def too_large() -> Refused:
+    return Refused(413, "body_too_large", f"The body must not be larger than {BODY_MAX_BYTES} bytes.")
+
+
+def origin_allowed(origin: str | None, host: str | None, allowed: tuple[str, ...]) -> bool:
+    """The frame is of our own origin; a page that speaks to us itself must be allowed; programs send no Origin."""
+    if origin is None or "*" in allowed or origin in allowed:
+        return True
+    return urlsplit(origin).netloc == host

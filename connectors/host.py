@@ -75,6 +75,8 @@ class ConnectorHost:
         known = self._connectors.get(channel_id)
         if known is not None and known.channel_type.name == channel_type:
             return known
+        if channel_type not in self._types or known is not None:
+            raise UnknownChannel(f"There is no channel {channel_id} of type {channel_type} here.")
         async with self._finding.setdefault(channel_id, asyncio.Lock()):
             known = self._connectors.get(channel_id)
             if known is None:

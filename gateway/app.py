@@ -2,10 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 import sqlalchemy as sa
 from fastapi import APIRouter, FastAPI, Request
@@ -19,14 +19,21 @@ from gateway.contacts import routes as contacts
 from gateway.conversations import routes as conversations
 from gateway.conversations.thread import Threads
 from gateway.core import Core
+from gateway.docs import add_docs
 from gateway.events import routes as events
+from gateway.housekeeping import keep_house
 from gateway.inbound import routes as inbound
-from gateway.inbound.ingest import Ingest
+from gateway.inbound.ingest import Ingest, is_transient
 from gateway.inbound.land import Surroundings
 from gateway.outbox.relay import Relay
 from gateway.problems import TITLES, Problem, install_problem_handlers
 from gateway.requests import BodyLimit, RequestIds
+from shared.errors import NoAnswer
+from shared.model import Model
 from shared.subjects import CHANNEL, INBOUND, THREAD
+
+Q = TypeVar("Q", bound=Model)
+A = TypeVar("A", bound=Model)
 
 VERSION: Final = "0.1.0"
 DESCRIPTION: Final = """
@@ -85,6 +92,7 @@ class Gateway:
             asyncio.create_task(self.relay.run(), name="relay"),
             asyncio.create_task(self.relay.sweep_for_ever(), name="sweep"),
             asyncio.create_task(core.tail.run(), name="feed"),
+            asyncio.create_task(keep_house(core.db), name="housekeeping"),
         ]
         try:
             yield
@@ -101,12 +109,28 @@ async def ended(tasks: list["asyncio.Task[None]"]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
+def or_no_answer(answer: Callable[[Q], Awaitable[A]]) -> Callable[[Q], Awaitable[A]]:
+    """The same, in the bus's own words where the database is to blame: whoever asks knows nothing of it."""
+
+    async def answer_or_not(question: Q) -> A:
+        try:
+            return await answer(question)
+        except Exception as error:
+            if is_transient(error):
+                raise NoAnswer("The database cannot be reached just now; try again.") from error
+            raise
+
+    return answer_or_not
+
+
 def build_gateway(core: Core) -> Gateway:
     """The gateway over these surroundings. Nothing runs yet."""
     app = FastAPI(
         title="Shopbell",
         version=VERSION,
         description=DESCRIPTION,
+        docs_url=None,  # those pages load their parts from the network; ours are in docs.py
+        redoc_url=None,
         strict_content_type=True,
         telemetry={"logs": False},  # it would write the text of errors, and so of customers, into the log
     )
@@ -117,10 +141,11 @@ def build_gateway(core: Core) -> Gateway:
     for routes in (access, agents, channels, contacts, conversations, inbound, events):
         app.include_router(routes.router)
     app.include_router(health)
+    add_docs(app)
     install_problem_handlers(app)
     app.add_middleware(BodyLimit, max_bytes=core.settings.max_body_bytes)
     app.add_middleware(RequestIds)
     core.bus.consume(INBOUND, ingest.ingest)
-    core.bus.serve(CHANNEL, ChannelDirectory(core).answer)
-    core.bus.serve(THREAD, Threads(core).answer)
+    core.bus.serve(CHANNEL, or_no_answer(ChannelDirectory(core).answer))
+    core.bus.serve(THREAD, or_no_answer(Threads(core).answer))
     return Gateway(core, app, ingest, relay)

@@ -58,6 +58,11 @@ class Call:
     def shop_id(self) -> uuid.UUID:
         return self.principal.shop_id
 
+    async def is_still_allowed(self) -> bool:
+        """Whether the token would be taken again. An answer that lasts asks from time to time."""
+        _, _, token = self.request.headers["authorization"].partition(" ")
+        return await find_principal(self.core.db, token.strip(), self.core.clock()) is not None
+
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         async with self.core.db.shop(self.shop_id) as connection:

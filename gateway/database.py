@@ -35,6 +35,8 @@ TRANSIENT: Final = (
     asyncpg.exceptions.TransactionRollbackError,  # deadlock: the next try succeeds
     asyncpg.exceptions.LockNotAvailableError,
     asyncpg.exceptions.CannotConnectNowError,
+    asyncpg.exceptions.InvalidCatalogNameError,  # the next two are met when connecting: moved away, password changed
+    asyncpg.exceptions.InvalidAuthorizationSpecificationError,
     OSError,
     TimeoutError,
 )

@@ -1,7 +1,7 @@
 """The settings of every process: `SHOPBELL_*` in the environment, then `shopbell.toml`, then defaults for a laptop."""
 
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import (
@@ -11,8 +11,6 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
-
-OF_THE_COMMAND_LINE: Final = frozenset({"url", "agent_token"})  # variables of `shopbell agent`, and no settings
 
 
 class WholeEnvironment(EnvSettingsSource):
@@ -24,7 +22,7 @@ class WholeEnvironment(EnvSettingsSource):
         return {**super().__call__(), **unknown}
 
     def is_unknown(self, short: str, name: str) -> bool:
-        return short != name and short not in self.settings_cls.model_fields and short not in OF_THE_COMMAND_LINE
+        return short != name and short not in self.settings_cls.model_fields
 
 
 class Settings(BaseSettings):

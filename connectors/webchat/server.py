@@ -28,6 +28,7 @@ from shared.signing import BadToken
 WIDGET: Final = Path(__file__).parent / "widget"
 TYPES: Final = {".js": "text/javascript", ".css": "text/css", ".html": "text/html"}
 BAD_ORIGIN, NO_CHANNEL = 4003, 4004
+TRY_AGAIN: Final = 1013  # registered for WebSocket: try again later
 FRAME_CSP: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self' ws: wss:; "
     "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; frame-ancestors {ancestors}"
@@ -79,6 +80,9 @@ def chat_app(host: Host) -> ASGIApp:
             return
         except Refused:
             await refuse_socket(websocket, BAD_ORIGIN, "this page may not use this chat")
+            return
+        except BusError:
+            await refuse_socket(websocket, TRY_AGAIN, "not possible just now")
             return
         await Session(websocket, connector).run()
 

@@ -24,11 +24,12 @@ router = APIRouter(route_class=StrictRoute, responses=PROBLEMS, tags=["agents"])
 
 LIST: Final = sa.text("SELECT * FROM agents WHERE shop_id = :shop_id AND id > :after ORDER BY id LIMIT :limit")
 BY_ID: Final = sa.text("SELECT * FROM agents WHERE shop_id = :shop_id AND id = :id")
+LOCKED: Final = sa.text("SELECT * FROM agents WHERE shop_id = :shop_id AND id = :id FOR UPDATE")
 INSERT: Final = sa.text(
     "INSERT INTO agents (shop_id, id, name, email, type) VALUES (:shop_id, :id, :name, :email, :type) RETURNING *"
 )
 UPDATE: Final = sa.text(
-    "UPDATE agents SET name = coalesce(:name, name), email = coalesce(:email, email), version = version + 1 "
+    "UPDATE agents SET name = :name, email = :email, version = version + 1 "
     "WHERE shop_id = :shop_id AND id = :id RETURNING *"
 )
 ISSUE: Final = sa.text(
@@ -47,6 +48,8 @@ class NewAgent(StrictModel):
 
 
 class AgentChange(StrictModel):
+    """Only what is named is changed; `null` clears the email."""
+
     name: Name | None = None
     email: Email | None = None
 
@@ -95,9 +98,9 @@ async def get_agent(call: CanRead, id: str) -> AgentView:
         return agent_view(await the_agent(connection, call.shop_id, id))
 
 
-async def the_agent(connection: AsyncConnection, shop_id: uuid.UUID, text: str) -> Any:
+async def the_agent(connection: AsyncConnection, shop_id: uuid.UUID, text: str, *, sql: sa.TextClause = BY_ID) -> Any:
     named = {"shop_id": shop_id, "id": the_id(AGENT, text, "agent")}
-    row = (await connection.execute(BY_ID, named)).one_or_none()
+    row = (await connection.execute(sql, named)).one_or_none()
     if row is None:
         raise not_found("agent")
     return row
@@ -106,8 +109,9 @@ async def the_agent(connection: AsyncConnection, shop_id: uuid.UUID, text: str) 
 @router.patch("/v1/agents/{id}", operation_id="agents.update")
 async def update_agent(call: CanAdmin, id: str, change: AgentChange) -> AgentView:
     async with call.write() as connection:
-        row = await the_agent(connection, call.shop_id, id)
-        named = {"shop_id": call.shop_id, "id": row.id, "name": change.name, "email": change.email}
+        row = await the_agent(connection, call.shop_id, id, sql=LOCKED)
+        email = change.email if "email" in change.model_fields_set else row.email
+        named = {"shop_id": call.shop_id, "id": row.id, "name": change.name or row.name, "email": email}
         return agent_view((await connection.execute(UPDATE, named)).one())
 
 

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from gateway.calls import PROBLEMS, Call, CanAdmin, CanRead, the_id
 from gateway.channels.store import (
     BY_ID,
+    LOCKED,
     channel_view,
     insert,
     open_secrets,
@@ -90,9 +91,9 @@ async def tell(connection: AsyncConnection, core: Core, row: Any) -> ChannelView
     return view
 
 
-async def the_channel(call: Call, connection: AsyncConnection, text: str) -> Any:
+async def the_channel(call: Call, connection: AsyncConnection, text: str, *, sql: sa.TextClause = BY_ID) -> Any:
     named = {"shop_id": call.shop_id, "id": the_id(CHANNEL, text, "channel")}
-    row = (await connection.execute(BY_ID, named)).one_or_none()
+    row = (await connection.execute(sql, named)).one_or_none()
     if row is None:
         raise not_found("channel")
     return row
@@ -107,7 +108,7 @@ async def get_channel(call: CanRead, id: str) -> ChannelView:
 @router.patch("/v1/channels/{id}", operation_id="channels.update")
 async def update_channel(call: CanAdmin, id: str, change: ChannelChange) -> ChannelView:
     async with call.write() as connection:
-        row = await the_channel(call, connection, id)
+        row = await the_channel(call, connection, id, sql=LOCKED)
         values = row.settings | open_secrets(call.core, row) | (change.settings or {})
         config = parse_config(call.core.types[row.type], json.loads(json.dumps(values)))
         row = await update(
@@ -122,6 +123,6 @@ async def update_channel(call: CanAdmin, id: str, change: ChannelChange) -> Chan
 async def delete_channel(call: CanAdmin, id: str) -> None:
     """Disconnect; its conversations stay."""
     async with call.write() as connection:
-        row = await the_channel(call, connection, id)
+        row = await the_channel(call, connection, id, sql=LOCKED)
         await connection.execute(DELETE, {"shop_id": call.shop_id, "id": row.id})
     call.core.bus.signal(CHANNEL_CHANGED, ChannelChanged(channel_id=id))

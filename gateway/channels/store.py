@@ -19,6 +19,9 @@ from shared.signing import seal, unseal
 from shared.subjects import ChannelAnswer, ChannelQuestion, ChannelRecord
 
 BY_ID: Final = sa.text("SELECT * FROM channels WHERE shop_id = :shop_id AND id = :id AND deleted_at IS NULL")
+LOCKED: Final = sa.text(
+    "SELECT * FROM channels WHERE shop_id = :shop_id AND id = :id AND deleted_at IS NULL FOR UPDATE"
+)
 ANY_SHOP: Final = sa.text("SELECT * FROM channels WHERE id = :id AND type = :type AND deleted_at IS NULL")
 INSERT: Final = sa.text(
     """

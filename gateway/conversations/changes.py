@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.access.principals import Principal
 from gateway.calls import the_id
 from gateway.conversations.reading import locked
-from gateway.conversations.replies import LOCK, address_of, check_reopening, check_sendable
+from gateway.conversations.replies import LOCK, QUOTED, address_of, check_reopening, check_sendable, external_id_of
 from gateway.conversations.store import CONTENT, capabilities_of, conversations_by_id, messages_by_id
 from gateway.core import Core
 from gateway.database import driver
@@ -36,7 +36,7 @@ ASSIGN: Final = """
 """
 AGENT_EXISTS: Final = sa.text("SELECT 1 FROM agents WHERE shop_id = :shop_id AND id = :id")
 MESSAGE_ROW: Final = """
-    SELECT m.id, m.conversation_id, m.channel_id, m.status, m.content::text AS content, m.author_name
+    SELECT m.id, m.conversation_id, m.channel_id, m.status, m.content::text AS content, m.author_name, m.reply_to
     FROM messages m WHERE m.shop_id = $1 AND m.id = $2 FOR UPDATE
 """
 NEXT_GENERATION: Final = """
@@ -109,12 +109,14 @@ async def retry(connection: AsyncConnection, core: Core, principal: Principal, k
     capabilities = capabilities_of(core.types, row.channel_type)
     content = CONTENT.validate_json(message["content"])
     check_sendable(row, capabilities, content, core)
+    quoted = await raw.fetchrow(QUOTED, shop_id, message["reply_to"], row.id)
     await raw.execute(NEXT_GENERATION, shop_id, key)
     command = SendMessage(
         address=address_of(row),
         context=row.context,
         message_id=show_id(MESSAGE, key),
         content=content,
+        reply_to=external_id_of(quoted),
         author_name=message["author_name"],
     )
     await queue.put(

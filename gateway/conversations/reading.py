@@ -25,9 +25,11 @@ from shared.subjects import TYPING_SEEN, Delivery, TypingSeen, outbound
 
 NEWEST: Final = sa.text(
     """
-    SELECT max(seq) FROM messages WHERE shop_id = :shop_id AND conversation_id = :id AND id = ANY(:message_ids)
+    SELECT id, seq FROM messages WHERE shop_id = :shop_id AND conversation_id = :id AND id = ANY(:message_ids)
+    ORDER BY seq DESC LIMIT 1
     """
 )
+BY_SEQ: Final = sa.text("SELECT id FROM messages WHERE shop_id = :shop_id AND conversation_id = :id AND seq = :seq")
 LAST_INBOUND: Final = sa.text(
     """
     SELECT external_id FROM messages
@@ -61,7 +63,7 @@ class ReadAnswer(View):
 
     told_customer: bool
     reason: str | None
-    up_to_seq: int
+    up_to: str
 
 
 class TypingMark(StrictModel):
@@ -79,17 +81,19 @@ async def mark_read(
     row = await locked(connection, principal.shop_id, conversation_id)
     ids = [the_id(MESSAGE, text, "message") for text in mark.message_ids or (mark.up_to or "",)]
     named = {"shop_id": row.shop_id, "id": row.id}
-    seq = await connection.scalar(NEWEST, named | {"message_ids": ids})
-    if seq is None:
+    newest = (await connection.execute(NEWEST, named | {"message_ids": ids})).one_or_none()
+    if newest is None:
         raise not_found("message of this conversation")
+    seq = newest.seq
     if seq <= row.agent_read_seq:
-        return ReadAnswer(told_customer=False, reason="This was read before.", up_to_seq=row.agent_read_seq)
+        last = (await connection.execute(BY_SEQ, named | {"seq": row.agent_read_seq})).scalar_one()
+        return ReadAnswer(told_customer=False, reason="This was read before.", up_to=show_id(MESSAGE, last))
     raw = await driver(connection)
     await raw.execute(MARK, row.shop_id, row.id, seq)
     external_id = await connection.scalar(LAST_INBOUND, named | {"seq": seq, "read_seq": row.agent_read_seq})
     reason = await tell_customer(raw, core, row, external_id)
     await append_read(connection, core, row)
-    return ReadAnswer(told_customer=reason is None, reason=reason, up_to_seq=seq)
+    return ReadAnswer(told_customer=reason is None, reason=reason, up_to=show_id(MESSAGE, newest.id))
 
 
 async def locked(connection: AsyncConnection, shop_id: uuid.UUID, conversation_id: uuid.UUID) -> Any:

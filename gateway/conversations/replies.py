@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.access.principals import Principal
 from gateway.calls import the_id
-from gateway.conversations.store import capabilities_of, messages_by_id, reply_window
+from gateway.conversations.store import capabilities_of, conversations_by_id, messages_by_id, reply_window
 from gateway.core import Core
 from gateway.database import driver
 from gateway.events.feed import NewEvent, append
@@ -94,8 +94,31 @@ async def send(
     view = (await messages_by_id(connection, shop_id, [message_id]))[message_id]
     contact = row.contact_id if new.visibility == "public" else None  # notes do not belong to what the contact sees
     event = NewEvent(shop_id, "message.queued", view.model_dump_json(), row.id, contact, message_id)
-    await append(await driver(connection), [event])
+    news = await conversation_news(connection, core, principal, row, new)
+    await append(await driver(connection), [*news, event])
     return view
+
+
+async def conversation_news(
+    connection: AsyncConnection, core: Core, principal: Principal, row: Any, new: NewMessage
+) -> list[NewEvent]:
+    """What the answer changed beside the thread: it may open the conversation again, and give it to who answered."""
+    if new.visibility != "public":
+        return []
+    kinds = {
+        "conversation.reopened": row.status != "open",
+        "conversation.assigned": row.assignee_id is None and taker_of(principal) is not None,
+    }
+    if not any(kinds.values()):
+        return []
+    view = (await conversations_by_id(connection, row.shop_id, [row.id], core.types, core.clock()))[row.id]
+    data = view.model_dump_json()
+    return [NewEvent(row.shop_id, kind, data, row.id, row.contact_id) for kind, happened in kinds.items() if happened]
+
+
+def taker_of(principal: Principal) -> uuid.UUID | None:
+    """Who takes an unassigned conversation by answering: a person, not a bot and not the shop's own key."""
+    return principal.id if principal.kind == "agent" and not principal.bot else None
 
 
 async def first_with_ref(connection: AsyncConnection, row: Any, new: NewMessage) -> MessageView | None:
@@ -153,7 +176,6 @@ async def store(
 ) -> None:
     raw = await driver(connection)
     public = new.visibility == "public"
-    by_person = principal.kind == "agent" and not principal.bot
     kind = ("bot" if principal.bot else "agent") if principal.kind == "agent" else "shop"
     await raw.execute(
         WRITE,
@@ -173,7 +195,7 @@ async def store(
         the_id(MESSAGE, new.reply_to, "message") if new.reply_to else None,
     )
     answered = public and kind != "bot"
-    taker = principal.id if public and by_person else None
+    taker = taker_of(principal) if public else None
     await raw.execute(ADVANCE, row.shop_id, row.id, row.last_seq + 1, message_id, answered, taker, public)
 
 
@@ -191,7 +213,7 @@ async def enqueue(
         context=row.context,
         message_id=show_id(MESSAGE, message_id),
         content=new.content,
-        reply_to=(quoted["part_external_id"] or quoted["external_id"]) if quoted else None,
+        reply_to=external_id_of(quoted),
         author_name=principal.name if principal.kind == "agent" else principal.shop_name,
     )
     await queue.put(
@@ -204,6 +226,11 @@ async def enqueue(
         message_id=message_id,
         pace=capabilities.pace,
     )
+
+
+def external_id_of(quoted: Any | None) -> str | None:
+    """How the provider knows the quoted message, a row of `QUOTED`."""
+    return (quoted["part_external_id"] or quoted["external_id"]) if quoted else None
 
 
 def address_of(row: Any) -> Address:

@@ -67,10 +67,10 @@ async def list_conversations(
     """Newest activity first. A conversation in which something happens while you page moves to the front."""
     where = ["c.shop_id = :shop_id"]
     named: dict[str, Any] = {"shop_id": call.shop_id, "limit": limit + 1}
-    for column, prefix, value in (("channel_id", CHANNEL, channel), ("contact_id", CONTACT, contact)):
+    for what, prefix, value in (("channel", CHANNEL, channel), ("contact", CONTACT, contact)):
         if value is not None:
-            where.append(f"c.{column} = :{column}")
-            named[column] = the_id(prefix, value, prefix)
+            where.append(f"c.{what}_id = :{what}_id")
+            named[f"{what}_id"] = the_id(prefix, value, what)
     if assignee == "none":
         where.append("c.assignee_id IS NULL")
     elif assignee is not None:

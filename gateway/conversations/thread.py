@@ -10,7 +10,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.conversations.store import MESSAGES, message_view
 from gateway.core import Core
 from gateway.database import driver
-from gateway.events.feed import edges
 from gateway.views import MessageView
 from shared.content import Opaque
 from shared.ids import CHANNEL, MESSAGE, read_id, show_id
@@ -18,12 +17,13 @@ from shared.signing import BadToken, b64, seal, unb64, unseal
 from shared.subjects import ThreadAuthor, ThreadMessage, ThreadPage, ThreadQuestion, ThreadSeen
 
 EVENTS_MAX: Final = 200
+SHOP_OF: Final = sa.text("SELECT shop_id FROM channels WHERE id = :id")
 WHO: Final = sa.text(
     """
-    SELECT h.shop_id, h.id AS channel_id, i.contact_id FROM channels h
+    SELECT f.shop_id, f.position AS newest, f.oldest, i.contact_id
+    FROM feeds f JOIN channels h ON h.shop_id = f.shop_id AND h.id = :channel_id
     LEFT JOIN identities i
            ON i.shop_id = h.shop_id AND i.channel_type = h.type AND i.account = :account AND i.peer = :peer
-    WHERE h.id = :channel_id
     """
 )
 NEWS: Final = """
@@ -50,29 +50,33 @@ class Threads:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._key = core.key("thread cursors")
+        self._shops: dict[uuid.UUID, uuid.UUID] = {}
 
     async def answer(self, question: ThreadQuestion) -> ThreadPage:
         """The messages that are new or changed since the cursor; all of the newest if there is none that counts."""
-        async with self._core.db.system() as connection:
-            named = {
-                "channel_id": read_id(CHANNEL, question.channel_id),
-                "account": question.channel_id,
-                "peer": question.peer,
-            }
+        channel_id = read_id(CHANNEL, question.channel_id)
+        async with self._core.db.shop(await self._shop_of(channel_id)) as connection:
+            # The feed's end is read before the messages: what comes later is told again, not lost.
+            named = {"channel_id": channel_id, "account": question.channel_id, "peer": question.peer}
             who = (await connection.execute(WHO, named)).one()
-        async with self._core.db.shop(who.shop_id) as connection:
             return await self._page(connection, who, question)
 
+    async def _shop_of(self, channel_id: uuid.UUID) -> uuid.UUID:
+        """A channel stays in its shop: asked once."""
+        if channel_id not in self._shops:
+            async with self._core.db.system() as connection:
+                self._shops[channel_id] = (await connection.execute(SHOP_OF, {"id": channel_id})).scalar_one()
+        return self._shops[channel_id]
+
     async def _page(self, connection: AsyncConnection, who: Any, question: ThreadQuestion) -> ThreadPage:
-        raw = await driver(connection)
-        edge = await edges(raw, who.shop_id)  # before the messages are read: what comes later is told again, not lost
         after = self._position(question)
-        if after is None or not edge.oldest - 1 <= after <= edge.newest:
+        if after is None or not who.oldest - 1 <= after <= who.newest:
             messages = await self._newest(connection, who, question.limit)
-            return await self._build(connection, who, question, messages, edge.newest, more=False, reset=True)
+            return await self._build(connection, who, question, messages, who.newest, more=False, reset=True)
+        raw = await driver(connection)
         news = await raw.fetch(NEWS, who.shop_id, who.contact_id, after, EVENTS_MAX)
         more = len(news) == EVENTS_MAX
-        position = news[-1]["position"] if more else max([edge.newest, *(row["position"] for row in news)])
+        position = news[-1]["position"] if more else max([who.newest, *(row["position"] for row in news)])
         messages = await self._these(connection, who, [row["message_id"] for row in news if row["message_id"]])
         return await self._build(connection, who, question, messages, position, more=more, reset=False)
 

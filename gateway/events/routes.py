@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, Final
+from datetime import timedelta
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Header, Query
 from starlette.responses import Response, StreamingResponse
@@ -22,6 +23,7 @@ from shared.subjects import TypingSeen
 router = APIRouter(route_class=StrictRoute, responses=PROBLEMS, tags=["events"])
 
 HEARTBEAT_S: Final = 15.0
+CHECK_EVERY: Final = timedelta(seconds=1)  # how long a stream may outlive the revocation of its key
 WAIT_MAX_S: Final = 30
 SSE: Final = "text/event-stream"
 
@@ -93,18 +95,21 @@ async def page(
                 return events, events[-1].position
             position = max([newest, position, *(event.position for event in events)])
             left = deadline - asyncio.get_running_loop().time()
-            if events or listener is None or left <= 0 or call.core.tail.draining.is_set():
+            if events or listener is None or left <= 0 or call.core.tail.draining:
                 return events, position
             await listener.take(left)
 
 
 async def stream(call: Call, key: bytes, position: int, types: list[str] | None) -> AsyncIterator[str]:
-    """Server-sent events until the client goes, the token expires or the server stops."""
-    expires_at = call.principal.expires_at
+    """Server-sent events until the client goes, the token expires or is revoked, or the server stops."""
+    expires_at, checked_at = call.principal.expires_at, call.core.clock()
     yield "retry: 2000\n\n"
-    source = follow(call.core.tail, call.core.db, call.shop_id, after=position, idle_s=HEARTBEAT_S)
-    async for item in until_drained(source, call.core.tail.draining):
-        if expires_at is not None and call.core.clock() >= expires_at:
+    async for item in follow(call.core.tail, call.core.db, call.shop_id, after=position, idle_s=HEARTBEAT_S):
+        now = call.core.clock()
+        over = expires_at is not None and now >= expires_at
+        if now - checked_at >= CHECK_EVERY and not over:
+            checked_at, over = now, not await call.is_still_allowed()
+        if over:
             yield "event: auth_expired\ndata: {}\n\n"
             return
         if item is None:
@@ -129,23 +134,3 @@ def typing_json(call: Call, seen: TypingSeen) -> str:
             "data": {"conversation": seen.conversation_id, "on": seen.on, "by": seen.by},
         }
     )
-
-
-async def until_drained(
-    source: AsyncIterator[FeedEvent | TypingSeen | None], draining: asyncio.Event
-) -> AsyncIterator[FeedEvent | TypingSeen | None]:
-    """The source's items until the server stops."""
-    stopping = asyncio.ensure_future(draining.wait())
-    try:
-        while True:
-            step: asyncio.Future[FeedEvent | TypingSeen | None] = asyncio.ensure_future(anext(source))
-            either: list[asyncio.Future[Any]] = [step, stopping]
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            if not step.done():
-                step.cancel()
-                with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration):
-                    await step
-                return
-            yield step.result()
-    finally:
-        stopping.cancel()

@@ -64,7 +64,7 @@ class FeedTail:
         self._listeners: dict[uuid.UUID, set[Listener]] = {}
         self._positions: dict[uuid.UUID, int] = {}
         self._awake = asyncio.Event()
-        self.draining = asyncio.Event()
+        self.draining = False
         self._stop_listening = [bus.listen(FEED_GREW, self._on_growth), bus.listen(TYPING_SEEN, self._on_typing)]
 
     def _on_growth(self, hint: FeedGrew) -> None:
@@ -128,7 +128,7 @@ class FeedTail:
 
     def close(self) -> None:
         """End every stream: their clients come back to whoever is there then."""
-        self.draining.set()
+        self.draining = True
         for listeners in self._listeners.values():
             for listener in listeners:
                 listener.wake()
@@ -139,11 +139,11 @@ class FeedTail:
 async def follow(
     tail: FeedTail, db: Database, shop_id: uuid.UUID, *, after: int, idle_s: float
 ) -> AsyncIterator[FeedEvent | TypingSeen | None]:
-    """Every event after a position, for ever, in order and once; live signals between; None after each idle time."""
+    """Every event after a position, in order and once, until the server drains; signals between; None when idle."""
     position = after
     with tail.listen(shop_id) as listener:
         listener.behind = True  # what came before we listened is in the table
-        while True:
+        while not tail.draining:
             if listener.behind:
                 listener.behind = False
                 while True:

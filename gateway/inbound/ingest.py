@@ -42,6 +42,7 @@ log = structlog.get_logger(__name__)
 
 SET_MAX: Final = 500  # events in one transaction; beyond this a set no longer gets cheaper per row
 WAITING_MAX: Final = 20_000  # events held in memory before new ones are refused
+TURNS: Final = 3  # of the loop before a set is closed: those who were just answered may speak again
 TRIES: Final = 5  # against others who write to the same conversations
 FIND_CHANNEL: Final = sa.text("SELECT id, shop_id, type, name FROM channels WHERE id = :id")
 
@@ -86,8 +87,7 @@ class Ingest:
         self._waiting.append(ticket)
         self._held += len(arrivals)
         self._awake.set()
-        # A caller that goes away does not take its events along: the writer has them.
-        await asyncio.shield(ticket.done)
+        await ticket.done  # a caller that goes away does not take its events along: the writer has them
 
     async def _find_channel(self, channel_id: str) -> ChannelInfo:
         try:
@@ -110,6 +110,8 @@ class Ingest:
                 await self._awake.wait()
                 self._awake.clear()
                 while self._waiting:
+                    for _ in range(TURNS):
+                        await asyncio.sleep(0)
                     await self._write(self._take())
         finally:
             await self._let_go()
@@ -208,12 +210,19 @@ class Ingest:
 
         False if the row was taken out meanwhile. Raises whatever stands in the way; the row then stays.
         """
-        async with self._db.system() as connection:
-            if not await journal.accept(await driver(connection), *row):
-                return False
-            landed = await land(connection, arrivals, self._around, journaled=True)
-        self._signal(landed)
-        return True
+        for attempt in range(1, TRIES + 1):
+            try:
+                async with self._db.system() as connection:
+                    if not await journal.accept(await driver(connection), *row):
+                        return False
+                    landed = await land(connection, arrivals, self._around, journaled=True)
+            except Exception as error:
+                if attempt == TRIES or not is_overtaken(error):
+                    raise
+            else:
+                self._signal(landed)
+                return True
+        raise AssertionError("the loop returns or raises")
 
     def _signal(self, landed: Landed) -> None:
         for shop_id in landed.shops:

@@ -37,8 +37,9 @@ WRITE_CTES: Final = """
         UPDATE conversations c
         SET last_seq = t.last_seq, unread = t.unread, waiting_since = t.waiting_since,
             last_message_id = t.last_message_id, channel_id = t.channel_id, identity_id = t.identity_id,
-            context = t.context::jsonb, last_inbound_at = now(), status = 'open', closed_at = NULL,
-            updated_at = now(), version = c.version + 1
+            context = coalesce(t.context::jsonb, c.context),
+            last_inbound_at = CASE WHEN t.context IS NULL THEN c.last_inbound_at ELSE now() END,
+            status = 'open', closed_at = NULL, updated_at = now(), version = c.version + 1
         FROM unnest($24::uuid[], $25::uuid[], $26::int[], $27::int[], $28::timestamptz[], $29::uuid[], $30::uuid[],
                     $31::uuid[], $32::text[])
              AS t (shop_id, id, last_seq, unread, waiting_since, last_message_id, channel_id, identity_id, context)
@@ -48,8 +49,9 @@ WRITE_CTES: Final = """
 WRITE: Final = f"WITH {WRITE_CTES}, {APPEND_CTE}"
 QUOTED: Final = """
     SELECT t.n, coalesce(
-        (SELECT p.message_id FROM message_parts p
-         WHERE (p.shop_id, p.channel_id, p.external_id) = (t.shop_id, t.channel_id, t.external_id) LIMIT 1),
+        (SELECT p.message_id FROM message_parts p JOIN messages m ON (m.shop_id, m.id) = (p.shop_id, p.message_id)
+         WHERE (p.shop_id, p.channel_id, p.external_id) = (t.shop_id, t.channel_id, t.external_id)
+           AND m.identity_id = t.identity_id LIMIT 1),
         (SELECT m.id FROM messages m WHERE (m.shop_id, m.channel_id, m.identity_id, m.external_id)
                                          = (t.shop_id, t.channel_id, t.identity_id, t.external_id))) AS id
     FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[]) WITH ORDINALITY
@@ -73,6 +75,7 @@ class Conversation:
     public_id: str
     news: str | None = None  # conversation.opened or .reopened
     last: "Line | None" = None
+    heard: "Line | None" = None
 
 
 @dataclass(slots=True)
@@ -143,6 +146,7 @@ def put(arrival: Arrival, person: Person, conversation: Conversation, now: datet
     line = Line(arrival, arrival.event, person, conversation, conversation.last_seq, inward)
     conversation.last = line
     if inward:
+        conversation.heard = line
         conversation.unread += 1
         conversation.waiting_since = conversation.waiting_since or now
     else:
@@ -214,8 +218,16 @@ async def write(connection: Any, lines: Sequence[Line], news: Sequence[NewEvent]
         [line.id for line in lasts],
         [line.arrival.channel.id for line in lasts],
         [line.person.identity_id for line in lasts],
-        [json.dumps(line.event.context) if line.event.context else "{}" for line in lasts],
+        [context_of(c) for c in conversations],
     )
+
+
+def context_of(conversation: Conversation) -> str | None:
+    """The connector's note from the customer's last message; None if all that is new was sent by our side."""
+    heard = conversation.heard
+    if heard is None:
+        return None
+    return json.dumps(heard.event.context) if heard.event.context else "{}"
 
 
 INBOX: Final = (Status.DELIVERED.value, Evidence.NONE.value)

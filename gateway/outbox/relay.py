@@ -38,6 +38,7 @@ RELEASE: Final = (
     "UPDATE outbox SET state = 'ready', lease_until = NULL, available_at = now() + $3::interval "
     "WHERE shop_id = $1 AND id = $2 AND attempts = $4 AND state = 'sending'"
 )
+RECLAIM: Final = "UPDATE outbox SET lease_until = now() WHERE state = 'sending'"
 UNCERTAIN: Final = Reason(
     code="lease_lapsed", detail="The attempt was interrupted and nobody knows whether it arrived; ask or send it again."
 )
@@ -74,6 +75,11 @@ class Relay:
                     async with asyncio.timeout(LOOK_EVERY_S):
                         await self._awake.wait()
                 self._awake.clear()
+
+    async def reclaim(self) -> None:
+        """End every lease: for a process that knows itself alone and finds what one before it left."""
+        async with self._db.system() as connection:
+            await (await driver(connection)).execute(RECLAIM)
 
     async def drain(self, timeout_s: float) -> None:
         """Wait for what is on its way."""

@@ -191,7 +191,9 @@ def lifted_by(event: ReceiptReported) -> list[Status]:
     A provider's mark proves nothing of a message that failed, waits or is in doubt; a device that shows the very
     conversation does.
     """
-    below: list[Status] = [status for status in LADDER if status is not Status.QUEUED and RANK[status] < RANK.get(event.status, 0)]
+    below: list[Status] = [
+        status for status in LADDER if status is not Status.QUEUED and RANK[status] < RANK.get(event.status, 0)
+    ]
     return [*below, *BESIDE] if event.evidence is Evidence.DEVICE else below
 
 

@@ -21,7 +21,7 @@ from shopbell_client.content import Content, UnknownContent
 
 __all__ = ["Agent", "AgentToken", "Author", "Channel", "ChannelRef", "Contact", "Conversation", "Event"]
 __all__ += ["EventPage", "Failure", "Identity", "Inbound", "Key", "Me", "Message", "MessageStatus"]
-__all__ += ["NewKey", "Page", "Part", "Principal", "ReadResult", "Receipt", "Ref", "ReplyWindow"]
+__all__ += ["NewKey", "Page", "Part", "Principal", "ReadResult", "Reason", "Receipt", "Ref", "ReplyWindow"]
 __all__ += ["TypingSignal"]
 
 JsonObject = dict[str, JsonValue]
@@ -219,6 +219,13 @@ class NewKey(Key):
     key: str = Field(repr=False)
 
 
+class Reason(Resource):
+    """Why something is as it is: a code for programs, a sentence for people."""
+
+    code: str
+    detail: str = ""
+
+
 class Inbound(Resource):
     """One raw thing a provider sent, and what became of it."""
 
@@ -226,7 +233,7 @@ class Inbound(Resource):
     channel: ChannelRef | Ref | str | None = None
     state: Literal["processed", "quarantined"] | str
     kind: str | None = None
-    reason: str | None = None
+    reason: Reason | None = None
     received_at: AwareDatetime | None = None
     processed_at: AwareDatetime | None = None
     event: JsonObject | None = None

@@ -1,0 +1,34 @@
+"""Throw away what has served its time. What people said is not among it."""
+
+import asyncio
+from typing import Final
+
+import sqlalchemy as sa
+import structlog
+
+from gateway.database import Database
+
+log = structlog.get_logger(__name__)
+
+EVERY_S: Final = 3600.0
+# Answers under an Idempotency-Key are promised for 24 h and kept for 72.
+STALE: Final = (
+    "DELETE FROM idempotency WHERE created_at < now() - interval '72 hours'",
+    "DELETE FROM agent_tokens WHERE expires_at < now() - interval '1 day'",
+)
+
+
+async def keep_house(db: Database) -> None:
+    """Clean up now and then, until cancelled."""
+    while True:
+        await asyncio.sleep(EVERY_S)
+        try:
+            await clean(db)
+        except Exception as error:  # there is a next time
+            log.warning("housekeeping.failed", error=type(error).__name__)
+
+
+async def clean(db: Database) -> None:
+    for statement in STALE:
+        async with db.system() as connection:
+            await connection.execute(sa.text(statement))

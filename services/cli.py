@@ -1,26 +1,41 @@
-"""The command line: `shopbell`, and what to say when something stands in the way."""
+"""The command line: `shopbell`, and what to say when something stands in the way.
+
+Everything heavy is imported by the command that needs it: help comes at once, and so does an error.
+"""
 
 import asyncio
-import json
+import gc
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from pydantic import ValidationError
 
-from shared.errors import ShopbellError
-from shared.logs import configure_logs
-from shared.settings import Settings
+if TYPE_CHECKING:
+    from services.standalone import Product
+    from shared.settings import Settings
 
 app = typer.Typer(
     help="Shopbell: every messenger of your customers in one place.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+keys = typer.Typer(help="List, create and revoke a shop's keys, on the database itself.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
 
-Port = Annotated[int | None, typer.Option(help="Port of the product.", min=0, max=65535)]
-DataDir = Annotated[Path | None, typer.Option(help="Folder of the embedded database and its key.")]
+Port = Annotated[int | None, typer.Option(help="Port of the product; 8080 unless set otherwise.", min=0, max=65535)]
+DataDir = Annotated[
+    Path | None, typer.Option(help="Folder of the embedded database and its key; .shopbell unless set otherwise.")
+]
+ShopName = Annotated[
+    str | None, typer.Option("--shop", help="Id or name of the shop; may be left out where there is only one.")
+]
 
 
 def fail(sentence: str) -> NoReturn:
@@ -28,15 +43,14 @@ def fail(sentence: str) -> NoReturn:
     raise SystemExit(1)
 
 
-def load_settings(**given: object) -> Settings:
+def load_settings(**given: object) -> "Settings":
     """The settings, with what the command line says on top; every mistake at once, without a traceback."""
+    from services.settings import Mistakes, read_settings
+
     try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
-    except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)]
-        fail("these settings do not fit:\n" + "\n".join(lines))
-    except ValueError as error:
-        fail(f"the settings cannot be read: {error}")
+        return read_settings(**given)
+    except Mistakes as error:
+        fail(error.detail)
 
 
 @app.callback()
@@ -51,84 +65,150 @@ def up(
     demo: Annotated[bool, typer.Option("--demo", help="Add a demo shop with a site chat, an agent and a key.")] = False,
 ) -> None:
     """Run the whole product in this process until Ctrl-C."""
+    gc.disable()  # until `launch` has loaded everything: looking for garbage costs a sixth of the start
     settings = load_settings(port=port, data_dir=data_dir)
-    configure_logs(level=settings.log_level, style=settings.log_format)
-    from services.standalone import Product, serve  # the server's parts are loaded only where they run
+    from services.launch import launch
+    from shared.logs import configure_logs
 
-    def ready(product: Product, url: str) -> None:
+    configure_logs(level=settings.log_level, style=settings.log_format)
+
+    def ready(product: "Product", url: str) -> None:
         typer.echo(welcome(product, url, settings))
 
-    run(serve(settings, demo=demo, ready=ready))
+    run(launch(settings, demo=demo, ready=ready))
 
 
-def run(coroutine: Any) -> None:
-    """Run to the end; what stands in the way is one sentence and exit code 1."""
-    try:
-        try:
-            import uvloop
-
-            uvloop.run(coroutine)
-        except ImportError:
-            asyncio.run(coroutine)
-    except ShopbellError as error:
-        fail(error.detail)
-
-
-def welcome(product: Any, url: str, settings: Settings) -> str:
+def welcome(product: "Product", url: str, settings: "Settings") -> str:
     if product.demo is None:
         return f"\n  Shopbell is ready at {url}\n\n  API pages   {url}/docs\n\n  Ctrl-C stops everything.\n"
-    agent = "make agent" if settings.port == 8080 else f"make agent PORT={settings.port}"
+    agent = agent_command(product, settings)
     return (
-        f"\n  Shopbell is ready. Nothing is mocked: try it from both sides.\n\n"
-        f"  The shop       {url}/demo      write in the chat, no name needed\n"
-        f"  The agent      {agent:<{len(url) + 5}}      in another terminal: answer, see the ticks\n"
-        f"  The API        {url}/docs\n"
-        f"  A ready key    {product.demo.key}\n\n"
-        f"  Ctrl-C stops everything, database included.\n"
+        "\n  Shopbell is ready. Nothing is mocked: try it from both sides.\n\n"
+        f"  The shop      {url}/demo\n"
+        f"                write in the chat, no name needed\n"
+        f"  The agent     {agent}\n"
+        f"                in another terminal: answer, and see the ticks\n"
+        f"  The API       {url}/docs\n"
+        f"  A ready key   {product.demo.key}\n"
+        "\n  Ctrl-C stops everything, database included.\n"
     )
+
+
+def agent_command(product: "Product", settings: "Settings") -> str:
+    """How to start the agent beside this product: by `make` if we were, else as we were."""
+    port = product.gateway.core.settings.port
+    folder = [] if settings.data_dir == type(settings).model_fields["data_dir"].default else [str(settings.data_dir)]
+    if "MAKELEVEL" in os.environ:
+        args = f' ARGS="--data-dir {shlex.quote(folder[0])}"' if folder else ""
+        return "make agent" + ("" if port == 8080 else f" PORT={port}") + args
+    there = [*([] if port == 8080 else ["--port", str(port)]), *(["--data-dir", *folder] if folder else [])]
+    return shlex.join([sys.argv[0], "agent", *there])
 
 
 @app.command()
 def agent(
-    url: Annotated[str | None, typer.Option(help="Address of the product.", envvar="SHOPBELL_URL")] = None,
-    token: Annotated[
-        str | None, typer.Option(help="Agent token. Default: one for the demo agent.", envvar="SHOPBELL_AGENT_TOKEN")
-    ] = None,
+    url: Annotated[str | None, typer.Option(help="Address of the product, where it runs elsewhere.")] = None,
+    token: Annotated[str | None, typer.Option(help="Agent token; without it, one for the demo's agent.")] = None,
     port: Port = None,
     data_dir: DataDir = None,
     plain: Annotated[bool, typer.Option("--plain", help="Lines instead of a screen.")] = False,
 ) -> None:
     """Answer customers in this terminal."""
-    settings = load_settings(port=port, data_dir=data_dir)
-    base_url = url or f"http://{settings.host}:{settings.port}"
-    from services.terminal import run as run_terminal
+    settings = load_settings(port=port, data_dir=data_dir, agent_url=url, agent_token=token)
+    from services.agent import work
 
-    async def work() -> None:
-        await run_terminal(base_url=base_url, token=token or await demo_token(base_url, settings), plain=plain)
-
-    asyncio.run(work())
+    run(work(settings, plain=plain))
 
 
-async def demo_token(base_url: str, settings: Settings) -> str:
-    """A token for the demo's agent, by the demo's key."""
-    from shopbell_client import Client
-    from shopbell_client import ShopbellError as ClientError
+@app.command()
+def migrate(data_dir: DataDir = None) -> None:
+    """Bring the database to the schema of this version; `up` does it by itself."""
+    settings = load_settings(data_dir=data_dir)
+    from services.migrate import migrate_database
 
-    path = settings.data_dir.expanduser() / "demo.json"
+    typer.echo(run(migrate_database(settings)))
+
+
+@app.command()
+def check(data_dir: DataDir = None) -> None:
+    """Show the settings as they apply, and whether everything they name answers. Exit code 1 if something does not."""
+    from services.checkup import check_up
+    from services.settings import Mistakes, read_settings
+
     try:
-        demo = json.loads(path.read_text())
-    except OSError:
-        fail(f"there is no demo in {path.parent}; start it with `make run`, or give --url and --token.")
+        settings = read_settings(data_dir=data_dir)
+    except Mistakes as error:
+        fail(error.detail)
+    found = run(check_up(settings))
+    typer.echo(found.text)
+    raise SystemExit(0 if found.well else 1)
+
+
+@app.command()
+def openapi() -> None:
+    """Print the description of the API as JSON."""
+    from services.openapi import openapi_json
+
+    typer.echo(openapi_json())
+
+
+@keys.command("list")
+def list_keys(shop: ShopName = None, data_dir: DataDir = None) -> None:
+    """The shops and their keys. Secrets are stored nowhere, so none is shown."""
+    settings = load_settings(data_dir=data_dir)
+    from services import keys as shop_keys
+
+    typer.echo(run(shop_keys.list_all(settings, shop)))
+
+
+@keys.command("create")
+def create_key(
+    name: Annotated[str, typer.Argument(help="What the key is for.")],
+    scope: Annotated[list[str] | None, typer.Option(help="read, write, admin; may be given again.")] = None,
+    test: Annotated[bool, typer.Option("--test", help="A key of the test mode.")] = False,
+    shop: ShopName = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Make a key and print it, once."""
+    settings = load_settings(data_dir=data_dir)
+    from services import keys as shop_keys
+
+    typer.echo(run(shop_keys.create(settings, shop, name=name, scopes=tuple(scope or ["write"]), test=test)))
+
+
+@keys.command("revoke")
+def revoke_key(
+    key: Annotated[str, typer.Argument(help="Id of the key, as `list` shows it.")], data_dir: DataDir = None
+) -> None:
+    """End a key, at once."""
+    settings = load_settings(data_dir=data_dir)
+    from services import keys as shop_keys
+
+    typer.echo(run(shop_keys.revoke(settings, key)))
+
+
+def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run to the end; what stands in the way is one sentence and exit code 1."""
+    from shared.errors import ShopbellError
+
     try:
-        async with Client(base_url, demo["key"]) as client:
-            issued = await client.agents.token(demo["agent"])
-    except (ClientError, OSError) as error:
-        fail(f"{base_url} does not answer as the demo would ({error}); is `make run` at work there?")
-    return str(issued.token)
+        try:
+            import uvloop
+
+            return uvloop.run(coroutine)
+        except ImportError:
+            return asyncio.run(coroutine)
+    except ShopbellError as error:
+        fail(error.detail)
 
 
 def main() -> None:
-    app()
+    try:
+        app()
+    except KeyboardInterrupt:  # before anything was started that has to be ended
+        raise SystemExit(130) from None
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not break the leaving
 
 
 if __name__ == "__main__":

@@ -1,11 +1,7 @@
 """The demo: one shop, one site chat, one agent and a ready-made key, made at the first start and found again later."""
 
-import json
-import os
 import uuid
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
 
 import sqlalchemy as sa
 from starlette.applications import Starlette
@@ -19,30 +15,17 @@ from gateway.access.principals import hash_secret
 from gateway.access.routes import NewKey, issue_key
 from gateway.channels import store as channels
 from gateway.core import Core
+from services.demo_file import Demo, read_demo, write_demo
 from shared.ids import AGENT, CHANNEL, SHOP, new_uuid, show_id
-
-FILE: Final = "demo.json"
-
-
-@dataclass(frozen=True)
-class Demo:
-    """What the demo's file holds: ids, and the key in clear, readable by its owner alone."""
-
-    shop: str
-    channel: str
-    agent: str
-    key: str
 
 
 async def ensure_demo(core: Core, data_dir: Path) -> Demo:
     """The demo of this database: the one in the file if the database knows its key, else a new one."""
-    path = data_dir / FILE
-    if path.exists():
-        demo = Demo(**json.loads(path.read_text()))
-        if await is_known(core, demo):
-            return demo
+    demo = read_demo(data_dir)
+    if demo is not None and await is_known(core, demo):
+        return demo
     demo = await make_demo(core)
-    write_private(path, json.dumps(asdict(demo), indent=2))
+    write_demo(data_dir, demo)
     return demo
 
 
@@ -85,15 +68,6 @@ async def make_shop(core: Core, name: str) -> uuid.UUID:
         )
         await connection.execute(sa.text("INSERT INTO feeds (shop_id) VALUES (:id)"), {"id": shop_id})
     return shop_id
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
-    draft = path.with_suffix(".new")
-    draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text + "\n")
-    draft.replace(path)
 
 
 def demo_app(demo: Demo) -> Starlette:

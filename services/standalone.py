@@ -2,9 +2,9 @@
 
 import asyncio
 import contextlib
-import signal
+import logging
 import socket
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,19 +12,21 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.app import Gateway
-from services.demo import Demo, demo_app, ensure_demo
-from services.wiring import new_gateway, open_connectors, open_database
+from services.demo import demo_app, ensure_demo
+from services.demo_file import Demo
+from services.launch import listen_on as listen_on
+from services.launch import stop_signal as stop_signal
+from services.wiring import close_http, new_gateway, new_http, open_connectors, open_database
 from shared.bus import local_bus
-from shared.errors import ShopbellError
 from shared.settings import Settings
 
-GRACE_S: Final = 1  # for requests in flight; streams are ended by us
-BACKLOG: Final = 2048
+FAREWELL_S: Final = 0.3  # for streams and sockets to end by themselves, once told
+GRACE_S: Final = 1  # then for requests in flight
 CHANNEL_PATHS: Final = ("/hooks/", "/chat/", "/widget/")
 
 
-class PortTaken(ShopbellError):
-    """Another program listens on this port."""
+async def at_once() -> None:
+    """Nobody has to be told."""
 
 
 @dataclass(frozen=True)
@@ -34,19 +36,29 @@ class Product:
     app: ASGIApp
     gateway: Gateway
     demo: Demo | None
+    leave: Callable[[], Awaitable[None]] = at_once
+    """Tell whoever is connected to a channel that we go."""
 
 
 @contextlib.asynccontextmanager
-async def open_product(settings: Settings, *, demo: bool) -> AsyncIterator[Product]:
-    """Database, gateway and connectors over a bus that is a call, for as long as the block lasts."""
+async def open_product(settings: Settings, *, demo: bool, alone: bool = False) -> AsyncIterator[Product]:
+    """Database, gateway and connectors over a bus that is a call, for as long as the block lasts.
+
+    `alone`: no other process works on this database, so whatever one before left half sent is nobody's.
+    """
     async with contextlib.AsyncExitStack() as stack:
+        # Reading the certificates takes 0.1 s, without Python's lock: beside the database's part it costs nothing.
+        http = asyncio.create_task(asyncio.to_thread(new_http))
+        stack.push_async_callback(close_http, http)
         db = await stack.enter_async_context(open_database(settings))
         bus = await stack.enter_async_context(local_bus())
         gateway = new_gateway(db, bus, settings)
+        if alone:
+            await gateway.relay.reclaim()
         await stack.enter_async_context(gateway.running())
-        host = await stack.enter_async_context(open_connectors(bus))
+        host = await stack.enter_async_context(open_connectors(bus, await http))
         shop = await ensure_demo(gateway.core, settings.data_dir) if demo else None
-        yield Product(by_path(host.app(), gateway.app, demo_app(shop) if shop else None), gateway, shop)
+        yield Product(by_path(host.app(), gateway.app, demo_app(shop) if shop else None), gateway, shop, host.close)
 
 
 def by_path(channels: ASGIApp, api: ASGIApp, demo: ASGIApp | None) -> ASGIApp:
@@ -64,51 +76,12 @@ def by_path(channels: ASGIApp, api: ASGIApp, demo: ASGIApp | None) -> ASGIApp:
     return app
 
 
-def listen_on(settings: Settings) -> socket.socket:
-    """The listening socket; raises `PortTaken`. Bound before anything slow, so that a clash is told at once."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((settings.host, settings.port))
-        listener.listen(BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise PortTaken(
-            f"Port {settings.port} on {settings.host} cannot be used ({error.strerror}); "
-            "stop the program that has it or choose another: make run PORT=8081."
-        ) from error
-    listener.setblocking(False)
-    return listener
-
-
 class Server(uvicorn.Server):
     """Uvicorn, with the signals left to us."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         yield
-
-
-async def serve(settings: Settings, *, demo: bool, ready: Callable[[Product, str], Any]) -> None:
-    """Run until SIGINT or SIGTERM, then end everything. Raises `ShopbellError` for what stands in the way."""
-    listener = listen_on(settings)
-    try:
-        stop = stop_signal()
-        port = listener.getsockname()[1]
-        url = settings.public_url or f"http://{settings.host}:{port}"
-        async with open_product(settings.model_copy(update={"port": port}), demo=demo) as product:
-            await serve_until(stop, product, listener, lambda: ready(product, url))
-    finally:
-        listener.close()
-
-
-def stop_signal() -> asyncio.Event:
-    """Set by the first SIGINT or SIGTERM."""
-    stop = asyncio.Event()
-    for sign in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(sign, stop.set)
-    return stop
 
 
 async def serve_until(
@@ -121,6 +94,7 @@ async def serve_until(
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # nothing of ours reads the caller's address; a proxy's word is not asked for
             timeout_graceful_shutdown=GRACE_S,
             ws="websockets-sansio",
             ws_max_size=65_536,
@@ -134,7 +108,17 @@ async def serve_until(
         await asyncio.sleep(0.005)
     started()
     await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
-    product.gateway.core.tail.close()
-    server.should_exit = True
     stopping.cancel()
+    # What is cut off from here on is our doing: neither a fault nor news.
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+    product.gateway.core.tail.close()
+    await product.leave()
+    await finished(server.server_state.tasks, FAREWELL_S)
+    server.should_exit = True
     await serving
+
+
+async def finished(tasks: set["asyncio.Task[None]"], timeout_s: float) -> None:
+    """Wait until what was told to end has ended."""
+    if tasks:
+        await asyncio.wait(set(tasks), timeout=timeout_s)

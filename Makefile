@@ -13,7 +13,7 @@ help: ## List the targets
 
 setup: $(VENV)/.run ## Create the virtual environment with hashed pins
 
-run: $(VENV)/.run ## Start the whole product with a demo shop on 127.0.0.1:8080 (PORT= changes it)
+run: $(VENV)/.run ## Start the product with a demo shop on port 8080 (PORT= changes it)
 	@exec $(BIN)/shopbell up --demo --port $(PORT) $(ARGS)
 
 agent: $(VENV)/.run ## Answer as the demo agent, in this terminal

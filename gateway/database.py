@@ -49,13 +49,17 @@ class Database:
     def __init__(self, url: str, *, pool: int) -> None:
         self.url = url
         self.engine: AsyncEngine = create_async_engine(
-            sa.engine.make_url(url).set(drivername="postgresql+asyncpg"),
+            "postgresql+asyncpg://",
+            async_creator=self._new_connection,  # the driver knows every URL of libpq's, with sslmode and the rest
             pool_size=pool,
             max_overflow=0,
             pool_timeout=5,
             pool_pre_ping=False,
-            connect_args={"server_settings": SERVER_SETTINGS, "timeout": 5},
+            hide_parameters=True,  # they are customers' words, and errors end in the log
         )
+
+    async def _new_connection(self) -> "asyncpg.Connection[asyncpg.Record]":
+        return await asyncpg.connect(self.url, server_settings=SERVER_SETTINGS, timeout=5)
 
     @contextlib.asynccontextmanager
     async def shop(self, shop_id: uuid.UUID) -> AsyncIterator[AsyncConnection]:

@@ -182,6 +182,13 @@ def on_database_error(request: Request, error: Exception) -> Response:
 
 
 def on_error(request: Request, error: Exception) -> Response:
-    log.error("api.error", error=type(error).__name__, path=request.url.path, exc_info=error)
+    log.error(
+        "api.error",
+        error=type(error).__name__,
+        request_id=request.scope.get("shopbell.request_id"),
+        exc_info=error,
+    )
+    # Answered outside the layer that gives every answer its id.
+    request_id = str(request.scope.get("shopbell.request_id", ""))
     detail = "The fault is ours; it is in the log under the request_id."
-    return problem_response(Problem("internal", detail), request)
+    return problem_response(Problem("internal", detail, headers={"X-Request-Id": request_id}), request)

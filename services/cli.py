@@ -4,12 +4,13 @@ Everything heavy is imported by the command that needs it: help comes at once, a
 """
 
 import asyncio
+import contextlib
 import gc
 import os
 import shlex
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -191,22 +192,22 @@ def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
     """Run to the end; what stands in the way is one sentence and exit code 1."""
     from shared.errors import ShopbellError
 
-    try:
-        try:
-            import uvloop
+    run_to_the_end: Callable[[Coroutine[Any, Any, Any]], Any] = asyncio.run
+    with contextlib.suppress(ImportError):  # not on this platform
+        import uvloop
 
-            return uvloop.run(coroutine)
-        except ImportError:
-            return asyncio.run(coroutine)
+        run_to_the_end = uvloop.run
+    try:
+        return run_to_the_end(coroutine)
     except ShopbellError as error:
         fail(error.detail)
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
 
 
 def main() -> None:
     try:
         app()
-    except KeyboardInterrupt:  # before anything was started that has to be ended
-        raise SystemExit(130) from None
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not break the leaving
 

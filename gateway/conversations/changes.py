@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.access.principals import Principal
 from gateway.calls import the_id
 from gateway.conversations.reading import locked
-from gateway.conversations.replies import LOCK, QUOTED, address_of, check_reopening, check_sendable, external_id_of
+from gateway.conversations.replies import QUOTED, address_of, check_reopening, check_sendable, external_id_of
 from gateway.conversations.store import CONTENT, capabilities_of, conversations_by_id, messages_by_id
 from gateway.core import Core
 from gateway.database import driver
@@ -35,6 +35,7 @@ ASSIGN: Final = """
     UPDATE conversations SET assignee_id = $3, updated_at = now(), version = version + 1 WHERE shop_id = $1 AND id = $2
 """
 AGENT_EXISTS: Final = sa.text("SELECT 1 FROM agents WHERE shop_id = :shop_id AND id = :id")
+CONVERSATION_OF: Final = sa.text("SELECT conversation_id FROM messages WHERE shop_id = :shop_id AND id = :id")
 MESSAGE_ROW: Final = """
     SELECT m.id, m.conversation_id, m.channel_id, m.status, m.content::text AS content, m.author_name, m.reply_to
     FROM messages m WHERE m.shop_id = $1 AND m.id = $2 FOR UPDATE
@@ -95,17 +96,23 @@ async def tell(connection: AsyncConnection, core: Core, row: Any, kind: str) -> 
     return views[row.id]
 
 
+async def locked_message(connection: AsyncConnection, shop_id: uuid.UUID, key: uuid.UUID) -> tuple[Any, Any]:
+    """The conversation and the message, locked in the order in which everyone locks them. Raises `Problem`."""
+    conversation_id = await connection.scalar(CONVERSATION_OF, {"shop_id": shop_id, "id": key})
+    if conversation_id is None:
+        raise not_found("message")
+    row = await locked(connection, shop_id, conversation_id)
+    return row, await (await driver(connection)).fetchrow(MESSAGE_ROW, shop_id, key)
+
+
 async def retry(connection: AsyncConnection, core: Core, principal: Principal, key: uuid.UUID) -> MessageView:
     """Queue a failed or uncertain message again, at the end of its conversation's lane. Raises `Problem`."""
     shop_id, raw = principal.shop_id, await driver(connection)
-    message = await raw.fetchrow(MESSAGE_ROW, shop_id, key)
-    if message is None:
-        raise not_found("message")
+    row, message = await locked_message(connection, shop_id, key)
     if message["status"] not in ("failed", "uncertain"):
         raise Problem(
             "conflict", f"Only a failed or uncertain message can be sent again; this one is {message['status']}."
         )
-    row = (await connection.execute(LOCK, {"shop_id": shop_id, "id": message["conversation_id"]})).one()
     capabilities = capabilities_of(core.types, row.channel_type)
     content = CONTENT.validate_json(message["content"])
     check_sendable(row, capabilities, content, core)
@@ -135,9 +142,7 @@ async def retry(connection: AsyncConnection, core: Core, principal: Principal, k
 async def resolve(connection: AsyncConnection, principal: Principal, key: uuid.UUID, status: Status) -> MessageView:
     """Write into the ledger what a person found out. Raises `Problem`."""
     shop_id, raw = principal.shop_id, await driver(connection)
-    message = await raw.fetchrow(MESSAGE_ROW, shop_id, key)
-    if message is None:
-        raise not_found("message")
+    _, message = await locked_message(connection, shop_id, key)
     if message["status"] != "uncertain":
         raise Problem("conflict", f"Only an uncertain message can be resolved; this one is {message['status']}.")
     reason = (

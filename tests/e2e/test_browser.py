@@ -84,6 +84,7 @@ async def test_a_shopper_writes_an_agent_answers_and_both_see_what_became_of_it(
         assert hers.complaints + his.complaints == []
 
 
+@pytest.mark.slow
 async def test_a_server_killed_in_mid_conversation_is_hardly_noticed(browser: Browser, tmp_path: Path) -> None:
     folder = tmp_path / "data"
     async with contextlib.AsyncExitStack() as stack:
@@ -131,6 +132,7 @@ async def test_a_reload_and_a_second_tab_show_the_same_thread(browser: Browser, 
         assert tab.complaints + second.complaints == []
 
 
+@pytest.mark.slow
 async def test_what_is_written_without_a_network_arrives_once_when_there_is_one_again(browser: Browser, up: Up) -> None:
     async with new_person(browser) as ana:
         tab = await new_tab(ana)

@@ -12,8 +12,8 @@ import pytest
 from shared.ids import AGENT, CHANNEL, CONTACT, CONVERSATION, INBOUND, KEY, MESSAGE, new_id
 from tests.support.customer import Customer
 from tests.support.eventually import eventually
-from tests.support.operations import Operation, Things, flaws, operations
-from tests.support.product import Running, Shop
+from tests.support.operations import Operation, Things, flaws, make_things, operations
+from tests.support.product import Running, Shop, new_shop
 from tests.support.scripted import new_channel
 from tests.support.tables import digest_of, execute
 from tests.support.visitor import Visitor, new_visitor
@@ -78,12 +78,19 @@ MALFORMED_IDS: Final = (
 )
 
 
+@pytest.fixture(scope="module")
+async def kept(running: Running) -> AsyncIterator[Things]:
+    """A shop full of things for all tests that leave it as it is."""
+    async with new_shop(running) as own:
+        yield await make_things(running, own)
+
+
 @pytest.fixture
-async def untouched(running: Running, things: Things) -> AsyncIterator[Things]:
-    """A shop full of things in which nothing may have changed at the end."""
-    before = await digest_of(running, things.shop.uuid)
-    yield things
-    assert await digest_of(running, things.shop.uuid) == before
+async def untouched(running: Running, kept: Things) -> AsyncIterator[Things]:
+    """The shop in which nothing may have changed at the end of a test."""
+    before = await digest_of(running, kept.shop.uuid)
+    yield kept
+    assert await digest_of(running, kept.shop.uuid) == before
 
 
 def with_body(running: Running) -> list[Operation]:

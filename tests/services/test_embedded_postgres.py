@@ -31,6 +31,7 @@ DEBIANS = Path("/usr/lib/postgresql/15/bin")
 # Where
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     ["d" * 120, pytest.param("a folder, with: ä % ? & # 'all'", id="odd letters")],
@@ -47,6 +48,7 @@ async def test_any_path_will_do(copy_used: Callable[[Path], Path], tmp_path: Pat
             assert (await again.stop())[0] == 0
 
 
+@pytest.mark.slow
 async def test_the_folder_may_be_named_by_a_link_and_moved(used: Path, tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(used)
@@ -60,6 +62,7 @@ async def test_the_folder_may_be_named_by_a_link_and_moved(used: Path, tmp_path:
         assert await texts_of(up) == [SAID]
 
 
+@pytest.mark.slow
 async def test_a_relative_folder_and_the_home_sign_mean_what_they_say(used: Path) -> None:
     async with started(Path("data"), cwd=used.parent, alone=False) as up:
         await up.ready()
@@ -70,6 +73,7 @@ async def test_a_relative_folder_and_the_home_sign_mean_what_they_say(used: Path
     assert processes_of(used) == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not ROOT, reason="only root enters a folder that is closed to others and is not its own")
 async def test_root_may_keep_the_data_below_a_closed_folder_and_the_folder_stays_closed(
     copy_used: Callable[[Path], Path], tmp_path: Path

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from services.demo_file import Demo, DemoDamaged, read_demo, write_demo
 from services.embedded_postgres import DatabaseError
@@ -107,3 +108,9 @@ async def test_a_database_that_cannot_be_reached_is_said_without_its_password(ur
             pass
     assert "canary" not in caught.value.detail
     assert "\n" not in caught.value.detail
+
+
+async def test_the_url_may_say_what_managed_databases_say(server_url: str) -> None:
+    url = server_url.replace("postgresql://", "postgres://") + "&sslmode=prefer&target_session_attrs=read-write"
+    async with connect(url, Settings()) as db, db.system() as connection:
+        assert await connection.scalar(sa.text("SELECT 1")) == 1

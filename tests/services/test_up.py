@@ -52,16 +52,11 @@ async def test_the_welcome_names_the_pages_and_a_key_and_all_of_them_work(used: 
         key = next(word for word in up.text.split() if word.startswith("sb_live_"))
         shop = await http.get("/", follow_redirects=True)
         assert (shop.status_code, shop.url.path, up.demo.channel in shop.text) == (200, "/demo", True)
+        assert 'rel="icon"' in shop.text  # else every browser asks for /favicon.ico and logs a 404
         for page in ("/docs", "/openapi.json", "/healthz", "/readyz", "/widget/embed.js"):
             assert (await http.get(page)).status_code == 200, page
         async with Client(up.url, key) as client:
             assert (await client.me()).shop.name == "Demo shop"
-
-
-async def test_the_page_of_the_demo_asks_for_nothing_that_is_not_there(used: Path) -> None:
-    async with running_up(used) as up, httpx.AsyncClient(base_url=up.url) as http:
-        page = (await http.get("/demo")).text
-        assert 'rel="icon"' in page  # else every browser asks for /favicon.ico and logs a 404
 
 
 async def test_a_second_start_is_ready_within_two_seconds_and_everything_is_there(
@@ -89,6 +84,7 @@ async def seconds_to_load() -> float:
     return time.monotonic() - at
 
 
+@pytest.mark.slow
 async def test_without_the_demo_there_is_no_demo(used: Path) -> None:
     async with started(used, demo=False) as up, httpx.AsyncClient() as http:
         await up.ready()
@@ -182,9 +178,8 @@ async def test_ctrl_c_in_a_terminal_ends_everything(used: Path) -> None:
         os.close(ours)
 
 
-@pytest.mark.parametrize(
-    "pause_s", [0.05, *(pytest.param(pause_s, marks=pytest.mark.slow) for pause_s in (0.0, 0.15, 0.3, 0.5))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("pause_s", [0.0, 0.05, 0.15, 0.3, 0.5])
 async def test_two_ctrl_c_in_a_row_leave_nothing_behind(used: Path, pause_s: float) -> None:
     async with running_up(used) as up:
         up.send(signal.SIGINT)
@@ -235,6 +230,7 @@ async def test_after_a_kill_of_the_database_too_nothing_acknowledged_is_lost(use
             assert sorted(await texts_of(again)) == sorted([SAID, *(f"line {number}" for number in range(20))])
 
 
+@pytest.mark.slow
 async def test_a_database_that_dies_alone_is_said_and_the_process_still_ends(used: Path) -> None:
     async with running_up(used) as up, httpx.AsyncClient() as http:
         os.kill(server_pid(used), signal.SIGKILL)
@@ -280,6 +276,7 @@ async def test_a_pid_file_with_the_number_of_another_living_program_does_not_mat
         other.wait()
 
 
+@pytest.mark.slow
 async def test_a_pid_file_with_the_number_of_another_database_does_not_end_that_one(
     used: Path, copy_used: Callable[[Path], Path], tmp_path: Path
 ) -> None:
@@ -357,11 +354,7 @@ async def test_all_settings_that_do_not_fit_are_said_at_once_and_where_they_stan
     assert not (tmp_path / "data").exists()
 
 
-async def test_a_settings_file_that_is_no_toml_is_said(tmp_path: Path) -> None:
-    (tmp_path / "shopbell.toml").write_text("port: 1\n")
-    assert "the file shopbell.toml cannot be read" in await fails(tmp_path / "data")
-
-
+@pytest.mark.slow
 async def test_a_database_that_cannot_be_reached_is_said_without_its_password(tmp_path: Path) -> None:
     told = await fails(tmp_path / "data", env={"SHOPBELL_DATABASE_URL": "postgresql://shop:canary@127.0.0.1:1/shop"})
     assert "SHOPBELL_DATABASE_URL" in told
@@ -369,6 +362,7 @@ async def test_a_database_that_cannot_be_reached_is_said_without_its_password(tm
     assert len(told.splitlines()) == 1
 
 
+@pytest.mark.slow
 async def test_a_damaged_demo_file_is_said(used: Path) -> None:
     (used / "demo.json").write_bytes(b"{")
     told = await fails(used)
@@ -377,6 +371,7 @@ async def test_a_damaged_demo_file_is_said(used: Path) -> None:
     assert processes_of(used) == []
 
 
+@pytest.mark.slow
 async def test_a_damaged_secret_key_is_said_and_not_replaced(used: Path) -> None:
     (used / "secret.key").write_bytes(b"")
     told = await fails(used)

@@ -335,26 +335,24 @@ async def somebody_waits(running: Running) -> bool:
     return bool(rows)
 
 
-async def test_connections_that_are_cut_lose_nothing(customer: Customer) -> None:
+async def test_connections_that_are_cut_lose_nothing(fresh_database: str, tmp_path: Path) -> None:
     """Every message that was acknowledged is there, once, whatever happened to the connections meanwhile."""
-    await customer.writes("Hello?")
-    acknowledged = []
+    async with running_product(settings_for(fresh_database, tmp_path)) as running, new_shop(running) as shop:
+        customer = Customer(running, shop)
+        await customer.writes("Hello?")
+        acknowledged = []
 
-    async def insist(text: str) -> None:
-        message = customer.message(text, f"cut-{text}")
-        while True:
-            with contextlib.suppress(BusUnavailable):
-                await customer.tell(message)
-                acknowledged.append(text)
-                return
-            await asyncio.sleep(0.01)
+        async def insist(text: str) -> None:
+            message = customer.message(text, f"cut-{text}")
+            await eventually(lambda: told_once(customer, message))
+            acknowledged.append(text)
 
-    telling = [asyncio.create_task(insist(str(n))) for n in range(60)]
-    for _ in range(3):
-        await cut_connections(customer.running)
-    await asyncio.gather(*telling)
-    kept = await eventually(lambda: texts(customer), lambda seen: len(seen) == 61)
-    assert sorted(kept[1:]) == sorted(acknowledged)
+        telling = [asyncio.create_task(insist(str(n))) for n in range(60)]
+        for _ in range(3):
+            await cut_connections(running)
+        await asyncio.gather(*telling)
+        kept = await eventually(lambda: texts(customer), lambda seen: len(seen) == 61)
+        assert sorted(kept[1:]) == sorted(acknowledged)
 
 
 async def cut_connections(running: Running) -> None:

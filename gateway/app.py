@@ -26,7 +26,7 @@ from gateway.inbound import routes as inbound
 from gateway.inbound.ingest import Ingest, is_transient
 from gateway.inbound.land import Surroundings
 from gateway.outbox.relay import Relay
-from gateway.problems import TITLES, Problem, install_problem_handlers
+from gateway.problems import TITLES, Problem, describe_problems, install_problem_handlers
 from gateway.requests import BodyLimit, RequestIds
 from shared.errors import NoAnswer
 from shared.model import Model
@@ -142,6 +142,7 @@ def build_gateway(core: Core) -> Gateway:
         app.include_router(routes.router)
     app.include_router(health)
     add_docs(app)
+    describe_problems(app)
     install_problem_handlers(app)
     app.add_middleware(BodyLimit, max_bytes=core.settings.max_body_bytes)
     app.add_middleware(RequestIds)

@@ -66,6 +66,23 @@ class ProblemBody(BaseModel):
     request_id: str | None = None
 
 
+SCHEMAS: Final = "#/components/schemas/"
+PROBLEM_SCHEMA: Final = f"{SCHEMAS}{ProblemBody.__name__}"
+
+
+def describe_problems(app: FastAPI) -> None:
+    """Add what the routes refer to, to the description of the API."""
+    plain = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        described = plain()
+        schema = ProblemBody.model_json_schema(ref_template=SCHEMAS + "{model}")
+        described["components"]["schemas"] |= schema.pop("$defs") | {ProblemBody.__name__: schema}
+        return described
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
 class Problem(HTTPException):
     """An answer other than success. `detail` is a sentence the caller can act on."""
 

@@ -10,7 +10,7 @@ from shared.model import Time
 
 
 class View(BaseModel):
-    model_config = ConfigDict(frozen=True, defer_build=True)
+    model_config = ConfigDict(frozen=True)
 
 
 class Ref(View):

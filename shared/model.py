@@ -25,7 +25,7 @@ class Model(BaseModel):
 class StrictModel(BaseModel):
     """What people type: an unknown member is a mistake, and it is said."""
 
-    model_config = ConfigDict(frozen=True, defer_build=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 def storable(text: object) -> object:

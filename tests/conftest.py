@@ -6,9 +6,14 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from hypothesis import HealthCheck, settings
 
 from services.embedded_postgres import data_folder, embedded_postgres, ensure_database
 from tests.support.product import Running, Shop, new_shop, running_product, settings_for
+
+# Machines are noisy: how long one example takes says nothing. What an example shows is not made to depend on it.
+settings.register_profile("shopbell", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shopbell")
 
 
 @pytest.fixture(scope="session")

@@ -150,7 +150,7 @@ async def resolve(connection: AsyncConnection, principal: Principal, key: uuid.U
     )
     line = Row(shop_id, message["channel_id"], key, status, Evidence.PERSON, None, reason=reason)
     await ledger.record(raw, [line])
-    await append(raw, await ledger.settle(connection, [key]))
+    await append(raw, await ledger.settle(connection, [(shop_id, key)]))
     return (await messages_by_id(connection, shop_id, [key]))[key]
 
 

@@ -138,8 +138,8 @@ class Relay:
                 else:
                     await raw.execute(DONE, row["shop_id"], row["id"])
             await ledger.record(raw, [uncertain(row) for row in doubtful if row["message_id"]])
-            adopted = {row["message_id"] for row in await raw.fetch(ledger.ADOPT, None)}
-            touched = adopted | {row["message_id"] for row in doubtful if row["message_id"]}
+            adopted = await raw.fetch(ledger.ADOPT, None)
+            touched = {(row["shop_id"], row["message_id"]) for row in [*adopted, *doubtful] if row["message_id"]}
             events = await ledger.settle(connection, touched)
             await append(raw, events)
         for shop_id in {event.shop_id for event in events}:

@@ -67,8 +67,10 @@ LOCK: Final = """
     SELECT m.shop_id, m.id, m.status, m.evidence, m.generation, m.conversation_id, m.seq, c.contact_id,
            (SELECT array_agg(p.part ORDER BY p.part) FROM message_parts p
             WHERE (p.shop_id, p.message_id) = (m.shop_id, m.id)) AS parts
-    FROM messages m JOIN conversations c ON (c.shop_id, c.id) = (m.shop_id, m.conversation_id)
-    WHERE m.id = ANY($1) AND m.direction = 'out' ORDER BY m.id FOR UPDATE OF m
+    FROM unnest($1::uuid[], $2::uuid[]) AS t (shop_id, id)
+    JOIN messages m ON (m.shop_id, m.id) = (t.shop_id, t.id)
+    JOIN conversations c ON (c.shop_id, c.id) = (m.shop_id, m.conversation_id)
+    WHERE m.direction = 'out' ORDER BY m.id FOR UPDATE OF m
 """
 LEDGER: Final = """
     SELECT message_id, status, evidence, part, generation, reason::text AS reason FROM receipts
@@ -100,10 +102,10 @@ async def apply(connection: AsyncConnection, arrivals: Sequence[Arrival], show_c
     finished = await finish(connection, outcomes, show_channel)
     rows += finished.failures
     await record(raw, rows)
-    touched = {row.message_id for row in rows if row.message_id}
+    touched = {(row.shop_id, row.message_id) for row in rows if row.message_id}
     saved = await save_parts(raw, outcomes)
     if saved:
-        touched |= {row["message_id"] for row in await raw.fetch(ADOPT, saved)}
+        touched |= {(row["shop_id"], row["message_id"]) for row in await raw.fetch(ADOPT, saved)}
     return finished.events + await settle(connection, touched)
 
 
@@ -229,13 +231,13 @@ async def save_parts(raw: Any, outcomes: Sequence[Arrival]) -> list[uuid.UUID]:
     return [message_id for message_id, _ in parts]
 
 
-async def settle(connection: AsyncConnection, message_ids: Iterable[uuid.UUID]) -> list[NewEvent]:
-    """Fold the ledgers of these messages again; a `message.status` event for each that changed."""
-    ids = list(message_ids)
-    if not ids:
+async def settle(connection: AsyncConnection, keys: Iterable[tuple[uuid.UUID, uuid.UUID]]) -> list[NewEvent]:
+    """Fold the ledgers of these messages (shop, id) again; a `message.status` event for each that changed."""
+    shops_and_ids = sorted(keys)
+    if not shops_and_ids:
         return []
     raw = await driver(connection)
-    messages = await raw.fetch(LOCK, ids)
+    messages = await raw.fetch(LOCK, *(list(column) for column in zip(*shops_and_ids, strict=True)))
     ledger = await ledgers(raw, messages)
     changed = []
     for message in messages:

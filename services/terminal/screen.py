@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from datetime import datetime
 from typing import ClassVar
@@ -11,6 +12,7 @@ from textual import events, on
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.css.query import NoMatches
 from textual.geometry import Region
 from textual.widgets import Input, Static
 
@@ -180,10 +182,11 @@ class AgentScreen(App[None]):
 
     def _draw(self) -> None:
         self._drawing_due = False
-        self._draw_list()
-        self._draw_thread()
-        self._put("#foot", drawing.foot(self.desk.connection, self.size.width))
-        self._read_if_seen()
+        with contextlib.suppress(NoMatches):  # while the screen is left, a last tick finds parts of it gone
+            self._draw_list()
+            self._draw_thread()
+            self._put("#foot", drawing.foot(self.desk.connection, self.size.width))
+            self._read_if_seen()
 
     def _draw_list(self) -> None:
         conversations = self.desk.inbox.ordered()

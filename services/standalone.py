@@ -84,12 +84,11 @@ class Server(uvicorn.Server):
         yield
 
 
-async def serve_until(
-    stop: asyncio.Event, product: Product, listener: socket.socket, started: Callable[[], Any]
-) -> None:
-    server = Server(
+def new_server(app: ASGIApp) -> Server:
+    """A server of the product, with everything set that it relies on."""
+    return Server(
         uvicorn.Config(
-            product.app,
+            app,
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -102,6 +101,12 @@ async def serve_until(
             ws_ping_interval=None,  # the chat's own protocol pings; a second one would only cost
         )
     )
+
+
+async def serve_until(
+    stop: asyncio.Event, product: Product, listener: socket.socket, started: Callable[[], Any]
+) -> None:
+    server = new_server(product.app)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     stopping = asyncio.create_task(stop.wait())
     while not (server.started or serving.done()):  # noqa: ASYNC110 - uvicorn tells of its start by this alone

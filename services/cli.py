@@ -197,6 +197,7 @@ def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
         import uvloop
 
         run_to_the_end = uvloop.run
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on there is something to close
     try:
         return run_to_the_end(coroutine)
     except ShopbellError as error:
@@ -210,7 +211,3 @@ def main() -> None:
         app()
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not break the leaving
-
-
-if __name__ == "__main__":
-    main()

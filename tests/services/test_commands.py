@@ -38,7 +38,7 @@ def there(running: Running, tmp_path: Path) -> Settings:
 async def shopbell(*args: str, cwd: Path, **env: str) -> tuple[int, str]:
     """Run the command; (exit code, what it said)."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.cli", *args, cwd=cwd, env=clean_environment(**env),
+        sys.executable, "-m", "services", *args, cwd=cwd, env=clean_environment(**env),
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     told, _ = await process.communicate()

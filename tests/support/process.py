@@ -121,7 +121,7 @@ async def started(
     alone: bool = True,
 ) -> AsyncIterator[Up]:
     """`shopbell up`, not waited for; whatever works in its folder is killed at the end, if it is `alone` there."""
-    command = [*before, sys.executable, "-m", "services.cli", "up", "--port", str(port), "--data-dir", str(data_dir)]
+    command = [*before, sys.executable, "-m", "services", "up", "--port", str(port), "--data-dir", str(data_dir)]
     at = time.monotonic()
     process = await asyncio.create_subprocess_exec(
         *command,

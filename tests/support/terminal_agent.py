@@ -59,7 +59,7 @@ async def terminal_agent(up: Up) -> AsyncIterator[TerminalAgent]:
     """The demo's agent at work."""
     place = ["--port", str(up.port), "--data-dir", str(up.data_dir)]
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.cli", "agent", "--plain", *place,
+        sys.executable, "-m", "services", "agent", "--plain", *place,
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         cwd=up.data_dir.parent, env=clean_environment(PYTHONIOENCODING="utf-8"),
     )  # fmt: skip

@@ -1,81 +1,78 @@
-"""Runs the connectors of a process: takes hooks in, hands commands out, and says how each attempt ended."""
+"""All channels of a process: each with one connector that lives until its settings change."""
 
 import asyncio
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Final
+import contextlib
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from typing import Any, Final
 
 import httpx
 import structlog
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
+from connectors.courier import Courier
+from connectors.ingress import ingress_app
+from connectors.kinds import Kind
 from shared.bus import Bus
 from shared.clock import Clock
-from shared.commands import AnyCommand, DeleteMessage, EditMessage, MarkRead, SendMessage, SetTyping
-from shared.connector import ASGIApp, Connector, Hook, HookReply, Port
-from shared.errors import BusError, IngressError, Malformed, SendError, Unavailable, Uncertain, UnknownChannel
-from shared.events import (
-    Address,
-    Evidence,
-    Fate,
-    InboundEvent,
-    Reason,
-    ReceiptReported,
-    SendOutcome,
-    Status,
-    Undigested,
-)
+from shared.connector import ASGIApp, Connector, Hook, Port
+from shared.errors import AuthExpired, BusError, IngressError, SendError, ShopbellError, UnknownChannel
+from shared.events import Address, ChannelReported, InboundEvent, Reason
+from shared.files import FileStore
 from shared.subjects import (
     CHANNEL,
     CHANNEL_CHANGED,
+    CHANNELS,
     INBOUND,
     ChannelChanged,
     ChannelQuestion,
-    Delivery,
+    ChannelsQuestion,
+    CheckAnswer,
+    CheckRequest,
     InboundBatch,
     ReparseAnswer,
     ReparseRequest,
+    TemplatesAnswer,
+    check,
     outbound,
     reparse,
+    templates,
 )
 
 log = structlog.get_logger(__name__)
 
-HOOK_MAX_BYTES: Final = 3_000_000  # Meta's largest webhook body; nobody else sends more
-OUTCOME_TRIES: Final = 5
-KEPT_HEADERS: Final = ("content-type", "user-agent")  # of a payload in quarantine; never a signature
+LOOK_EVERY_S: Final = 30.0  # for channels to attend to, beside the hints
+AGAIN_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)  # after listening to a provider failed
 
 
 class ConnectorHost:
-    """All channels of the given types, each with one connector that lives until its settings change."""
+    """Finds connectors, attends to the channels that have to be listened to, and answers for the providers."""
 
     def __init__(
-        self, types: Mapping[str, type[Connector]], *, bus: Bus, http: httpx.AsyncClient, clock: Clock
+        self, kinds: Mapping[str, Kind], *, bus: Bus, http: httpx.AsyncClient, clock: Clock, files: FileStore
     ) -> None:
-        self._types = types
+        self._kinds = kinds
         self._bus = bus
         self._http = http
         self._clock = clock
+        self._files = files
+        self._courier = Courier(self.find, bus=bus, clock=clock, files=files)
         self._connectors: dict[str, Connector] = {}
         self._finding: dict[str, asyncio.Lock] = {}
-        self._closing: set[asyncio.Task[None]] = set()
+        self._listening: dict[str, asyncio.Task[None]] = {}
+        self._background: set[asyncio.Task[None]] = set()
+        self._look = asyncio.Event()
         bus.listen(CHANNEL_CHANGED, self._forget)
-        for name in types:
-            bus.consume(outbound(name), self.deliver)
+        for name in kinds:
+            bus.consume(outbound(name), self._courier.deliver)
             bus.serve(reparse(name), self._reparse)
+            bus.serve(check(name), self._check)
+            bus.serve(templates(name), self._templates)
 
     async def find(self, channel_type: str, channel_id: str) -> Connector:
         """The connector of a channel; raises `UnknownChannel`."""
         known = self._connectors.get(channel_id)
         if known is not None and known.channel_type.name == channel_type:
             return known
-        if channel_type not in self._types or known is not None:
+        if channel_type not in self._kinds or known is not None:
             raise UnknownChannel(f"There is no channel {channel_id} of type {channel_type} here.")
         async with self._finding.setdefault(channel_id, asyncio.Lock()):
             known = self._connectors.get(channel_id)
@@ -85,9 +82,7 @@ class ConnectorHost:
         return known
 
     async def _make(self, channel_type: str, channel_id: str) -> Connector:
-        kind = self._types.get(channel_type)
-        if kind is None:
-            raise UnknownChannel(f"No connector of type {channel_type} runs here.")
+        kind = self._kinds[channel_type]
         answer = await self._bus.request(CHANNEL, ChannelQuestion(channel_type=channel_type, channel_id=channel_id))
         if answer.channel is None or not answer.channel.active:
             self._finding.pop(channel_id, None)
@@ -97,14 +92,33 @@ class ConnectorHost:
         async def publish(events: Sequence[InboundEvent], /) -> None:
             await self._bus.publish(INBOUND, InboundBatch.model_construct(channel_id=channel_id, events=tuple(events)))
 
-        return kind(Port(channel_id, config, publish, self._bus, self._http, self._clock))
+        connector = await asyncio.to_thread(kind.load)
+        return connector(
+            Port(channel_id, config, publish, self._bus, self._http, self._clock, self._files, answer.channel.hook_url)
+        )
+
+    async def _find_any(self, channel_id: str) -> Connector:
+        """The connector of a channel of whatever type; raises `UnknownChannel`."""
+        for name in self._kinds:
+            with contextlib.suppress(UnknownChannel):
+                return await self.find(name, channel_id)
+        raise UnknownChannel(f"The channel {channel_id} is not active.")
 
     def _forget(self, hint: ChannelChanged) -> None:
+        self._courier.forget(hint.channel_id)
+        listening = self._listening.pop(hint.channel_id, None)
+        if listening is not None:
+            listening.cancel()
         connector = self._connectors.pop(hint.channel_id, None)
         if connector is not None:
-            task = asyncio.get_running_loop().create_task(connector.close())
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+            self._beside(connector.close())
+        self._look.set()
+
+    def _beside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do this beside everything else."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     async def close(self) -> None:
         for connector in tuple(self._connectors.values()):
@@ -115,167 +129,108 @@ class ConnectorHost:
 
     def app(self) -> ASGIApp:
         """`/hooks/{type}/{channel_id}` for all, and what each type serves of its own."""
-        hooks = Starlette(routes=[Route("/hooks/{type}/{channel_id}", self._ingress, methods=["GET", "POST"])])
-        mounts = {path: app for kind in self._types.values() for path, app in kind.mounts(self).items()}
+        own = (kind.load().mounts(self) for kind in self._kinds.values() if kind.serves)
+        return ingress_app(self, {path: app for mounts in own for path, app in mounts.items()})
 
-        async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            first = scope["path"].split("/", 2)[1]
-            await mounts.get(f"/{first}", hooks)(scope, receive, send)
+    def acknowledge(self, connector: Connector, events: Sequence[InboundEvent]) -> None:
+        """Let the provider hear that these events are safe, without waiting for it."""
+        if type(connector).taken is not Connector.taken:
+            self._beside(acknowledged(connector, events))
 
-        return app
-
-    async def _ingress(self, request: Request) -> Response:
+    @contextlib.asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        """Attend to every channel that has to be listened to, for as long as the block lasts."""
+        attending = asyncio.create_task(self._attend_to_all(), name="listening")
         try:
-            reply = await self._take(request)
-        except IngressError as error:
-            if isinstance(error, UnknownChannel):  # to the outside the same as a wrong signature
-                return Response(status_code=401)
-            return Response(status_code=error.http_status)
-        except BusError:
-            return Response(status_code=503, headers={"Retry-After": "1"})
-        return Response(reply.body, status_code=reply.status, headers=dict(reply.headers))
+            yield
+        finally:
+            tasks = [attending, *self._listening.values()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _take(self, request: Request) -> HookReply:
-        connector = await self.find(request.path_params["type"], request.path_params["channel_id"])
-        hook = Hook(
-            request.method,
-            {name.lower(): value for name, value in request.headers.items()},
-            dict(request.query_params),
-            await limited_body(request),
+    async def _attend_to_all(self) -> None:
+        while any(kind.listens for kind in self._kinds.values()):
+            for name, kind in self._kinds.items():
+                if kind.listens:
+                    await self._attend_to_type(name)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_EVERY_S):
+                    await self._look.wait()
+            self._look.clear()
+
+    async def _attend_to_type(self, name: str) -> None:
+        try:
+            active = (await self._bus.request(CHANNELS, ChannelsQuestion(channel_type=name))).channel_ids
+        except BusError as error:
+            log.warning("host.look_failed", type=name, error=error.code)
+            return
+        for channel_id in active:
+            if channel_id not in self._listening:
+                task = asyncio.create_task(self._attend(name, channel_id), name=f"listen {channel_id}")
+                self._listening[channel_id] = task
+
+    async def _attend(self, name: str, channel_id: str) -> None:
+        """Listen until the channel is no longer ours to listen to; what fails is tried again, ever more slowly."""
+        failures = 0
+        while True:
+            try:
+                connector = await self.find(name, channel_id)
+                await connector.listen()
+            except (UnknownChannel, AuthExpired) as error:
+                if isinstance(error, AuthExpired):
+                    await self._report_problem(name, channel_id, error)
+                return
+            except Exception as error:
+                told = error.code if isinstance(error, ShopbellError) else type(error).__name__
+                wait = getattr(error, "retry_after_s", None) or AGAIN_S[min(failures, len(AGAIN_S) - 1)]
+                log.warning("host.listening_failed", channel=channel_id, error=told, again_in_s=wait)
+                failures += 1
+                await asyncio.sleep(wait)
+            else:
+                return  # it is set up, and the provider calls us
+
+    async def _report_problem(self, name: str, channel_id: str, error: AuthExpired) -> None:
+        now = self._clock()
+        report = ChannelReported(
+            address=Address(channel=name, account=channel_id, peer=channel_id),
+            occurred_at=now,
+            external_id=f"listen {now.isoformat()}",
+            topic="account",
+            problem=Reason(code=error.code, detail=error.detail),
         )
-        if hook.method == "GET":
-            return connector.handshake(hook)
-        connector.verify(hook)
-        events = parse_or_keep(connector, hook)
-        if events:
-            await connector.port.publish(events)
-        return HookReply()
+        await self._bus.publish(INBOUND, InboundBatch(channel_id=channel_id, events=(report,)))
+
+    # What the gateway asks
 
     async def _reparse(self, question: ReparseRequest) -> ReparseAnswer:
         """Take apart what once could not be; its signature was checked when it came."""
-        for name in self._types:
-            try:
-                connector = await self.find(name, question.channel_id)
-            except UnknownChannel:
-                continue
-            try:
-                events = connector.parse(Hook("POST", question.headers, {}, question.body))
-            except IngressError as error:
-                return ReparseAnswer(problem=error.detail)
-            except Exception as error:
-                return ReparseAnswer(problem=f"{type(error).__name__} in the connector")
-            return ReparseAnswer(events=tuple(events))
-        return ReparseAnswer(problem="the channel is not active")
-
-    # Ours to theirs
-
-    async def deliver(self, delivery: Delivery) -> None:
-        """Carry out a command; how a send ended goes back as an event. Returns once that is safe."""
-        command = delivery.command
-        if not isinstance(command, SendMessage):
-            await self._signal(delivery.channel_id, command)
-            return
         try:
-            connector = await self.find(command.address.channel, delivery.channel_id)
-            sent = await connector.send(command)
-        except SendError as error:
-            report = failed(command, delivery.attempt, error, self._clock())
-        except (UnknownChannel, BusError) as error:
-            report = failed(command, delivery.attempt, Unavailable(error.detail), self._clock())
+            connector = await self._find_any(question.channel_id)
+            events = connector.parse(Hook("POST", question.headers, {}, question.body))
+        except IngressError as error:
+            return ReparseAnswer(problem=error.detail)
         except Exception as error:
-            log.exception("connector.send_failed", channel=delivery.channel_id, message=command.message_id)
-            doubt = Uncertain(f"{type(error).__name__} in the connector; it may have arrived.")
-            report = failed(command, delivery.attempt, doubt, self._clock())
-        else:
-            report = ReceiptReported(
-                address=command.address,
-                occurred_at=self._clock(),
-                status=Status.SENT if sent.confirmed else Status.ACCEPTED,
-                evidence=Evidence.PROVIDER_ACCEPT,
-                message_id=command.message_id,
-                outcome=SendOutcome(attempt=delivery.attempt, external_ids=sent.external_ids, degraded=sent.degraded),
-            )
-        await self._report(delivery.channel_id, report)
+            return ReparseAnswer(problem=f"{type(error).__name__} in the connector")
+        return ReparseAnswer(events=tuple(events))
 
-    async def _report(self, channel_id: str, report: ReceiptReported) -> None:
-        """What was sent must be known: worth several tries. Then the lease lapses, and the relay sees to it."""
-        for attempt in range(OUTCOME_TRIES):
-            try:
-                await self._bus.publish(INBOUND, InboundBatch(channel_id=channel_id, events=(report,)))
-            except BusError:
-                await asyncio.sleep(0.2 * 2**attempt)
-            else:
-                return
-        log.error("connector.outcome_lost", channel=channel_id, message=report.message_id)
-
-    async def _signal(self, channel_id: str, command: AnyCommand) -> None:
-        """Signals of the moment: tried once, and a failure is only logged."""
+    async def _check(self, question: CheckRequest) -> CheckAnswer:
         try:
-            connector = await self.find(command.address.channel, channel_id)
-            match command:
-                case MarkRead():
-                    await connector.mark_read(command)
-                case SetTyping():
-                    await connector.set_typing(command)
-                case EditMessage():
-                    await connector.edit(command)
-                case DeleteMessage():
-                    await connector.delete(command)
-        except (SendError, IngressError, BusError) as error:
-            log.info("connector.signal_failed", channel=channel_id, kind=command.kind, code=error.code)
-        except Exception:
-            log.exception("connector.signal_failed", channel=channel_id, kind=command.kind)
+            connector = await self._find_any(question.channel_id)
+            return CheckAnswer(problems=(await connector.check()).problems)
+        except (SendError, IngressError) as error:
+            return CheckAnswer(problems=(error.detail,))
+
+    async def _templates(self, question: CheckRequest) -> TemplatesAnswer:
+        try:
+            connector = await self._find_any(question.channel_id)
+            return TemplatesAnswer(templates=tuple(await connector.templates()))
+        except (SendError, IngressError) as error:
+            return TemplatesAnswer(problem=Reason(code=error.code, detail=error.detail))
 
 
-async def limited_body(request: Request) -> bytes:
-    """The body, read no further than the limit."""
-    chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > HOOK_MAX_BYTES:
-            raise TooLarge(f"A hook takes {HOOK_MAX_BYTES} bytes.")
-        chunks.append(chunk)
-    return b"".join(chunks)
-
-
-class TooLarge(Malformed):
-    """The body is larger than any provider sends."""
-
-    code = "too_large"
-    http_status = 413
-
-
-def parse_or_keep(connector: Connector, hook: Hook) -> Sequence[InboundEvent]:
-    """The events of an authentic request. If the connector stumbles, the whole request as one event for quarantine."""
+async def acknowledged(connector: Connector, events: Sequence[InboundEvent]) -> None:
     try:
-        return connector.parse(hook)
-    except IngressError as error:
-        if error.http_status == 200:
-            return ()
-        raise
+        await connector.taken(events)
     except Exception as error:
-        log.exception("connector.parse_failed", channel=connector.port.channel_id)
-        kind = connector.channel_type.name
-        return (
-            Undigested(
-                address=Address(channel=kind, account=connector.port.channel_id, peer="unknown"),
-                occurred_at=connector.port.clock(),
-                raw=hook.body,
-                external_id=hashlib.blake2b(hook.body, digest_size=16).hexdigest(),
-                headers={name: hook.headers[name] for name in KEPT_HEADERS if name in hook.headers},
-                reason=Reason(code="parse_failed", detail=json.dumps(f"{type(error).__name__} in the connector")[1:-1]),
-            ),
-        )
-
-
-def failed(command: SendMessage, attempt: int, error: SendError, now: datetime) -> ReceiptReported:
-    """What to report of an attempt that did not work out."""
-    return ReceiptReported(
-        address=command.address,
-        occurred_at=now,
-        status=Status.UNCERTAIN if error.fate is Fate.ASK else Status.FAILED,
-        evidence=Evidence.NONE,
-        message_id=command.message_id,
-        reason=Reason(code=error.code, detail=error.detail),
-        outcome=SendOutcome(attempt=attempt, fate=error.fate, retry_after_s=error.retry_after_s),
-    )
+        log.info("connector.acknowledging_failed", channel=connector.port.channel_id, error=type(error).__name__)

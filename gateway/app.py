@@ -30,7 +30,7 @@ from gateway.problems import TITLES, Problem, describe_problems, install_problem
 from gateway.requests import BodyLimit, RequestIds
 from shared.errors import NoAnswer
 from shared.model import Model
-from shared.subjects import CHANNEL, INBOUND, THREAD
+from shared.subjects import CHANNEL, CHANNELS, INBOUND, THREAD
 
 Q = TypeVar("Q", bound=Model)
 A = TypeVar("A", bound=Model)
@@ -147,6 +147,8 @@ def build_gateway(core: Core) -> Gateway:
     app.add_middleware(BodyLimit, max_bytes=core.settings.max_body_bytes)
     app.add_middleware(RequestIds)
     core.bus.consume(INBOUND, ingest.ingest)
-    core.bus.serve(CHANNEL, or_no_answer(ChannelDirectory(core).answer))
+    directory = ChannelDirectory(core)
+    core.bus.serve(CHANNEL, or_no_answer(directory.answer))
+    core.bus.serve(CHANNELS, or_no_answer(directory.list))
     core.bus.serve(THREAD, or_no_answer(Threads(core).answer))
     return Gateway(core, app, ingest, relay)

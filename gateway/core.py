@@ -8,6 +8,7 @@ from gateway.events.tail import FeedTail
 from shared.bus import Bus
 from shared.clock import Clock
 from shared.connector import ChannelType
+from shared.files import FileStore
 from shared.settings import Settings
 from shared.signing import derive_key
 
@@ -23,6 +24,7 @@ class Core:
     types: Mapping[str, ChannelType]
     tail: FeedTail
     master_key: bytes
+    files: FileStore
 
     def key(self, purpose: str) -> bytes:
         return derive_key(self.master_key, purpose)

@@ -56,7 +56,7 @@ async def open_product(settings: Settings, *, demo: bool, alone: bool = False) -
         if alone:
             await gateway.relay.reclaim()
         await stack.enter_async_context(gateway.running())
-        host = await stack.enter_async_context(open_connectors(bus, await http))
+        host = await stack.enter_async_context(open_connectors(bus, await http, gateway.core.files))
         shop = await ensure_demo(gateway.core, settings.data_dir) if demo else None
         yield Product(by_path(host.app(), gateway.app, demo_app(shop) if shop else None), gateway, shop, host.close)
 

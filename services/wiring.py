@@ -12,6 +12,7 @@ import httpx
 from sqlalchemy.exc import SQLAlchemyError
 
 from connectors.host import ConnectorHost
+from connectors.kinds import Kind, loaded
 from connectors.webchat import WebChat
 from gateway.app import Gateway, build_gateway
 from gateway.core import Core
@@ -22,10 +23,11 @@ from services.embedded_postgres import DatabaseError, data_folder, embedded_post
 from services.private_files import create_private
 from shared.bus import Bus
 from shared.clock import system_clock
-from shared.connector import ChannelType, Connector
+from shared.connector import ChannelType
+from shared.files import FileStore, local_files
 from shared.settings import Settings
 
-CONNECTORS: Final[Mapping[str, type[Connector]]] = {kind.channel_type.name: kind for kind in (WebChat,)}
+CONNECTORS: Final[Mapping[str, Kind]] = {kind.channel_type.name: kind for kind in (loaded(WebChat, serves=True),)}
 KEY_FILE: Final = "secret.key"
 KEY_LENGTH_MIN: Final = 32  # as for the setting
 
@@ -132,7 +134,8 @@ def channel_types() -> dict[str, ChannelType]:
 
 
 def new_gateway(db: Database, bus: Bus, settings: Settings) -> Gateway:
-    core = Core(db, bus, settings, system_clock, channel_types(), FeedTail(db, bus), master_key(settings))
+    files = local_files(settings.data_dir)
+    core = Core(db, bus, settings, system_clock, channel_types(), FeedTail(db, bus), master_key(settings), files)
     return build_gateway(core)
 
 
@@ -146,9 +149,10 @@ async def close_http(opening: "asyncio.Task[httpx.AsyncClient]") -> None:
 
 
 @contextlib.asynccontextmanager
-async def open_connectors(bus: Bus, http: httpx.AsyncClient) -> AsyncIterator[ConnectorHost]:
-    host = ConnectorHost(CONNECTORS, bus=bus, http=http, clock=system_clock)
+async def open_connectors(bus: Bus, http: httpx.AsyncClient, files: FileStore) -> AsyncIterator[ConnectorHost]:
+    host = ConnectorHost(CONNECTORS, bus=bus, http=http, clock=system_clock, files=files)
     try:
-        yield host
+        async with host.listening():
+            yield host
     finally:
         await host.close()

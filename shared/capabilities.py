@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from shared.content import (
+    Album,
     Buttons,
     Choice,
     ContactCard,
@@ -67,20 +68,26 @@ class ReplyWindow(Model):
 
 
 class Rate(Model):
-    """What the provider allows, for the account and for one partner, in messages per second."""
+    """What the provider allows, for the account and for one partner, in messages per second.
+
+    `per_peer_burst`: so many may go to one partner at once, if nothing went before.
+    """
 
     per_second: float | None = None
     per_peer_per_second: float | None = None
+    per_peer_burst: int = 1
 
 
 class Capabilities(Model):
     text: Level = Level.NONE
     text_max: int | None = None
     media: dict[MediaKind, MediaRule] = Field(default_factory=dict)
+    album: Level = Level.NONE
     location: Level = Level.NONE
     contact_card: Level = Level.NONE
     buttons: Level = Level.NONE
     buttons_max: int | None = None
+    button_label_max: int | None = None
     template: Level = Level.NONE
     reaction: Level = Level.NONE
     quote: Level = Level.NONE
@@ -103,6 +110,10 @@ def check_content(capabilities: Capabilities, content: Content) -> None:
             check_length(capabilities, content.text)
         case Media():
             check_media(capabilities, content)
+        case Album():
+            need(capabilities.album, "albums")
+            for item in content.items:
+                check_media(capabilities, item)
         case Location():
             need(capabilities.location, "locations")
         case ContactCard():
@@ -112,6 +123,7 @@ def check_content(capabilities: Capabilities, content: Content) -> None:
             check_length(capabilities, content.text)
             if capabilities.buttons_max is not None and len(content.options) > capabilities.buttons_max:
                 raise Unsupported(f"This channel shows at most {capabilities.buttons_max} buttons; send fewer.")
+            check_labels(capabilities, content)
         case Template():
             need(capabilities.template, "templates")
         case Reaction():
@@ -132,6 +144,15 @@ def check_length(capabilities: Capabilities, text: str) -> None:
         raise Unsupported(
             f"The text has {len(text)} characters and this channel takes {capabilities.text_max}; shorten or split it."
         )
+
+
+def check_labels(capabilities: Capabilities, content: Buttons) -> None:
+    longest = capabilities.button_label_max
+    for option in content.options:
+        if not option.label.strip():
+            raise Unsupported("A button has no label; give it one.")
+        if longest is not None and len(option.label) > longest:
+            raise Unsupported(f"A button's label is longer than the {longest} characters of this channel; shorten it.")
 
 
 def check_media(capabilities: Capabilities, content: Media) -> None:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from shared.content import Content
+from shared.content import Content, Media
 from shared.events import Address
 from shared.model import Model, Notes, Str, Time
 
@@ -55,7 +55,18 @@ class SetTyping(Command):
     author_name: Str | None = None
 
 
-AnyCommand = Annotated[SendMessage | EditMessage | DeleteMessage | MarkRead | SetTyping, Field(discriminator="kind")]
+class FetchMedia(Command):
+    """Get the file of a message of theirs and keep it as this attachment."""
+
+    kind: Literal["fetch_media"] = "fetch_media"
+    message_id: str
+    attachment: str
+    media: Media
+
+
+AnyCommand = Annotated[
+    SendMessage | EditMessage | DeleteMessage | MarkRead | SetTyping | FetchMedia, Field(discriminator="kind")
+]
 
 
 class Sent(Model):

@@ -18,16 +18,22 @@ from shared.content import Media
 from shared.errors import BadSignature, Malformed, Unsupported
 from shared.events import InboundEvent
 from shared.model import StrictModel
+from shared.subjects import KnownTemplate
 
 
 @dataclass(frozen=True)
 class ChannelType:
-    """A kind of channel as data. Fields of `config` typed `SecretStr` are kept encrypted and never shown."""
+    """A kind of channel as data. Fields of `config` typed `SecretStr` are kept encrypted and never shown.
+
+    `account` names the field of `config` that tells our end of it, as `Address.account` does; None where every channel
+    is its own.
+    """
 
     name: str
     title: str
     capabilities: Capabilities
     config: type[StrictModel]
+    account: str | None = None
 
 
 @dataclass(frozen=True)
@@ -55,9 +61,26 @@ class Publish(Protocol):
     async def __call__(self, events: Sequence[InboundEvent], /) -> None: ...
 
 
+class Sink(Protocol):
+    """Takes a file piece by piece; raises `Rejected` where it becomes larger than we keep."""
+
+    async def __call__(self, piece: bytes, /) -> None: ...
+
+
+class Files(Protocol):
+    """The attachments that we hold."""
+
+    async def read(self, attachment: str, /) -> bytes:
+        """The whole file; raises `Rejected` if there is none."""
+        ...
+
+
 @dataclass(frozen=True)
 class Port:
-    """What a connector of one channel gets from whoever runs it: no database, no other channel."""
+    """What a connector of one channel gets from whoever runs it: no database, no other channel.
+
+    `hook_url` is where the provider can call this channel, if the product has a public address.
+    """
 
     channel_id: str
     config: StrictModel
@@ -65,6 +88,8 @@ class Port:
     bus: Bus
     http: httpx.AsyncClient
     clock: Clock
+    files: Files
+    hook_url: str | None = None
 
 
 @dataclass(frozen=True)
@@ -76,9 +101,8 @@ class Health:
 
 @dataclass(frozen=True)
 class Fetched:
-    """A file from the provider. `size` in bytes."""
+    """What the provider said of a file that was fetched."""
 
-    body: bytes
     mime: str | None
     name: str | None = None
 
@@ -117,6 +141,9 @@ class Connector:
     async def listen(self) -> None:
         """Fetch and publish until cancelled, for channels that are polled; a channel that calls us returns."""
 
+    async def taken(self, events: Sequence[InboundEvent]) -> None:
+        """What the provider likes to hear once these events of its request are safe; may fail without harm."""
+
     # Ours to theirs
 
     async def send(self, command: SendMessage) -> Sent:
@@ -135,9 +162,13 @@ class Connector:
     async def set_typing(self, command: SetTyping) -> None:
         raise Unsupported("This channel cannot show that we type.")
 
-    async def fetch_media(self, media: Media) -> Fetched:
-        """Raises a `SendError`; at most the capability's bytes are read."""
+    async def fetch_media(self, media: Media, into: Sink) -> Fetched:
+        """Hand the file of `media.source` over piece by piece. Raises a `SendError`."""
         raise Unsupported("This channel has no files to fetch.")
+
+    async def templates(self) -> Sequence[KnownTemplate]:
+        """Every text that the provider knows for this account. Raises a `SendError`."""
+        raise Unsupported("This channel has no templates.")
 
     async def check(self) -> Health:
         """Ask the provider whether everything is in order and say what is not."""
@@ -157,4 +188,8 @@ class Host(Protocol):
 
     async def find(self, channel_type: str, channel_id: str) -> Connector:
         """The running connector of a channel; raises `UnknownChannel`."""
+        ...
+
+    def acknowledge(self, connector: Connector, events: Sequence[InboundEvent]) -> None:
+        """Let `Connector.taken` be carried out, without waiting for it."""
         ...

@@ -10,7 +10,10 @@ MediaKind = Literal["image", "audio", "voice", "video", "sticker", "file"]
 
 
 class Text(Model):
-    """`text` is what the person wrote now; `full_text` keeps quoted history and signature of a mail."""
+    """`text` is what the person wrote now; `full_text` keeps quoted history and signature of a mail.
+
+    `html` is the same text with formatting, in the tags of `shared.markup`: safe to show as it is.
+    """
 
     kind: Literal["text"] = "text"
     text: Str
@@ -19,7 +22,11 @@ class Text(Model):
 
 
 class Media(Model):
-    """A file. `attachment` is our id once we hold it, `source` the provider's handle until then; `size` in bytes."""
+    """A file. `attachment` is our id once we hold it, `source` the provider's handle until then; `size` in bytes.
+
+    `url` is where the file can be had: for what we show, a signed address that expires; for what we send, a public
+    address that the channel fetches itself. Media with the same `album` belong together.
+    """
 
     kind: Literal["media"] = "media"
     media: MediaKind
@@ -29,6 +36,18 @@ class Media(Model):
     size: int | None = Field(default=None, ge=0)
     name: Str | None = None
     caption: Str | None = None
+    caption_html: Str | None = None
+    url: Str | None = None
+    album: Str | None = None
+    failure: Str | None = None
+    """Why we do not hold it and never will, in a sentence."""
+
+
+class Album(Model):
+    """Pictures, videos or files that are shown as one. The caption of the first is that of the whole."""
+
+    kind: Literal["album"] = "album"
+    items: tuple[Media, ...] = Field(min_length=2, max_length=10)
 
 
 class Location(Model):
@@ -54,23 +73,41 @@ class Choice(Model):
 
 
 class Option(Model):
+    """`description` is a second, smaller line, where the channel has one."""
+
     id: Str
     label: Str
+    description: Str | None = None
 
 
 class Buttons(Model):
+    """`menu` is what a list is opened with, where so many options are shown as a list."""
+
     kind: Literal["buttons"] = "buttons"
     text: Str
     options: tuple[Option, ...] = Field(min_length=1)
+    menu: Str | None = None
+
+
+class TemplateButton(Model):
+    """What fills the button at `index` (from 0) of a template: its payload, the rest of its address, or its code."""
+
+    index: int = Field(ge=0, le=9)
+    action: Literal["quick_reply", "url", "copy_code"]
+    value: Str
 
 
 class Template(Model):
-    """A text that the provider approved beforehand; `values` fill its places in order."""
+    """A text that the provider approved beforehand; `values` fill its places in order, `named` those with a name."""
 
     kind: Literal["template"] = "template"
     name: Str
     language: Str
     values: tuple[Str, ...] = ()
+    named: dict[Str, Str] = Field(default_factory=dict)
+    header_values: tuple[Str, ...] = ()
+    header_media: Media | None = None
+    buttons: tuple[TemplateButton, ...] = ()
 
 
 class OrderItem(Model):
@@ -105,6 +142,6 @@ class Opaque(Model):
 
 
 Content = Annotated[
-    Text | Media | Location | ContactCard | Choice | Buttons | Template | Order | Reaction | Opaque,
+    Text | Media | Album | Location | ContactCard | Choice | Buttons | Template | Order | Reaction | Opaque,
     Field(discriminator="kind"),
 ]

@@ -22,7 +22,8 @@ ShopbellError
 The text of an error never has a secret, a signature or a customer's words in it.
 """
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import ClassVar, Self
 
 from shared.events import Fate
 
@@ -76,6 +77,13 @@ class SendError(ShopbellError):
 
     fate: ClassVar[Fate]
     retry_after_s: float | None = None
+    sent: tuple[str, ...] = ()
+    """External ids of the parts that went out before this happened; the next attempt starts behind them."""
+
+    def after(self, sent: Sequence[str]) -> Self:
+        """The same error, of a message of which these parts went out."""
+        self.sent = tuple(sent)
+        return self
 
 
 class Unsupported(SendError):
@@ -112,9 +120,13 @@ class Throttled(SendError):
     code = "throttled"
     fate = Fate.LATER
 
-    def __init__(self, detail: str | None = None, *, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self, detail: str | None = None, *, retry_after_s: float | None = None, whole_account: bool = False
+    ) -> None:
+        """`whole_account`: not this partner alone has to wait, but everything that leaves by this channel."""
         super().__init__(detail)
         self.retry_after_s = retry_after_s
+        self.whole_account = whole_account
 
 
 class Unavailable(SendError):

@@ -23,11 +23,17 @@ class Address(Model):
 
 
 class Sender(Model):
-    """What the provider says of the partner. A name proves nothing."""
+    """What the provider says of the partner. A name proves nothing.
+
+    `phone` is in E.164, told by the provider. `aliases` are further peers by which the same account knows this person
+    for certain: whoever is met under one of them is met again under the others.
+    """
 
     name: Str | None = None
     username: Str | None = None
     locale: Str | None = None
+    phone: Str | None = None
+    aliases: tuple[Str, ...] = ()
 
 
 class Status(StrEnum):
@@ -92,7 +98,7 @@ class Event(Model):
 
 
 class MessageReceived(Event):
-    """The partner wrote. `reply_to` is the provider's id of the quoted message."""
+    """The partner wrote. `reply_to` is the provider's id of the quoted message, `payload` what a deep link carried."""
 
     kind: Literal["message_received"] = "message_received"
     external_id: Str = Field(min_length=1)
@@ -100,6 +106,7 @@ class MessageReceived(Event):
     content: Content
     reply_to: Str | None = None
     subject: Str | None = None
+    payload: Str | None = None
 
 
 class MessageEdited(Event):
@@ -156,6 +163,27 @@ class PeerBlocked(Event):
     external_id: Str = Field(min_length=1)
 
 
+class PeerMoved(Event):
+    """The channel knows the partner of `address` by another id from now on: they stay the same person."""
+
+    kind: Literal["peer_moved"] = "peer_moved"
+    external_id: Str = Field(min_length=1)
+    to: Str = Field(min_length=1)
+    sender: Sender = Sender()
+
+
+class ChannelReported(Event):
+    """The provider says something of our end rather than of a partner. `address.peer` is the account itself.
+
+    `templates`: its approved texts have changed; `account`: it works, or it does not and `problem` says why.
+    """
+
+    kind: Literal["channel_reported"] = "channel_reported"
+    external_id: Str = Field(min_length=1)
+    topic: Literal["templates", "account"]
+    problem: Reason | None = None
+
+
 class Echo(Event):
     """Our side's message that was sent from elsewhere; `origin` says from where."""
 
@@ -183,6 +211,8 @@ InboundEvent = Annotated[
     | TypingReported
     | PeerConnected
     | PeerBlocked
+    | PeerMoved
+    | ChannelReported
     | Echo
     | Undigested,
     Field(discriminator="kind"),
@@ -208,6 +238,10 @@ def dedupe_key(event: InboundEvent) -> str:
             return join_key("c", peer, event.external_id)
         case PeerBlocked():
             return join_key("b", peer, event.external_id)
+        case PeerMoved():
+            return join_key("p", peer, event.external_id)
+        case ChannelReported():
+            return join_key("a", peer, event.external_id)
         case Undigested():
             return join_key("u", event.external_id)
 

@@ -7,7 +7,7 @@ from pydantic import Field, JsonValue
 from shared.bus import Hint, Query, Topic
 from shared.commands import AnyCommand
 from shared.content import Content
-from shared.events import InboundEvent
+from shared.events import Fate, InboundEvent, Reason
 from shared.model import Model, Str, Time
 
 
@@ -19,7 +19,7 @@ class InboundBatch(Model):
 
 
 class Delivery(Model):
-    """One command for one channel. `attempt` counts the sends of a message, from 1; other commands have 0."""
+    """One command for one channel. `attempt` counts the tries of a send or a fetch, from 1; other commands have 0."""
 
     channel_id: str
     command: AnyCommand
@@ -34,6 +34,25 @@ def outbound(channel_type: str) -> Topic[Delivery]:
     return Topic(f"outbound.{channel_type}", Delivery)
 
 
+class MediaReport(Model):
+    """How fetching a file ended: it is kept, with its `size` in bytes, or `reason` and `fate` say why it is not."""
+
+    channel_id: str
+    message_id: str
+    attachment: str
+    attempt: int
+    size: int | None = None
+    mime: Str | None = None
+    name: Str | None = None
+    sha256: str | None = None
+    reason: Reason | None = None
+    fate: Fate | None = None
+    retry_after_s: float | None = None
+
+
+MEDIA = Topic("media", MediaReport)
+
+
 class ChannelQuestion(Model):
     channel_type: str
     channel_id: str
@@ -46,6 +65,7 @@ class ChannelRecord(Model):
     type: str
     active: bool
     config: dict[str, JsonValue] = Field(repr=False)
+    hook_url: str | None = None
 
 
 class ChannelAnswer(Model):
@@ -55,6 +75,60 @@ class ChannelAnswer(Model):
 
 
 CHANNEL = Query("channel", ChannelQuestion, ChannelAnswer)
+
+
+class ChannelsQuestion(Model):
+    channel_type: str
+
+
+class ChannelsAnswer(Model):
+    """The active channels of the type."""
+
+    channel_ids: tuple[str, ...]
+
+
+CHANNELS = Query("channels", ChannelsQuestion, ChannelsAnswer)
+
+
+class CheckRequest(Model):
+    """Ask the provider of a channel whether everything is in order."""
+
+    channel_id: str
+
+
+class CheckAnswer(Model):
+    """Sentences that say what is wrong and what to do; none means all is well."""
+
+    problems: tuple[Str, ...]
+
+
+@cache
+def check(channel_type: str) -> Query[CheckRequest, CheckAnswer]:
+    return Query(f"check.{channel_type}", CheckRequest, CheckAnswer)
+
+
+class KnownTemplate(Model):
+    """`places` are the names or numbers of what is to be filled in `body`; `status` is the provider's word."""
+
+    name: Str
+    language: Str
+    status: Str
+    category: Str | None = None
+    body: Str
+    places: tuple[Str, ...] = ()
+    usable: bool = True
+
+
+class TemplatesAnswer(Model):
+    """Every template of the account, or the reason why it cannot be told."""
+
+    templates: tuple[KnownTemplate, ...] = ()
+    problem: Reason | None = None
+
+
+@cache
+def templates(channel_type: str) -> Query[CheckRequest, TemplatesAnswer]:
+    return Query(f"templates.{channel_type}", CheckRequest, TemplatesAnswer)
 
 
 class ChannelChanged(Model):

@@ -16,13 +16,16 @@ from shared.connector import ChannelType
 from shared.ids import CHANNEL, MalformedId, read_id, show_id
 from shared.model import StrictModel
 from shared.signing import seal, unseal
-from shared.subjects import ChannelAnswer, ChannelQuestion, ChannelRecord
+from shared.subjects import ChannelAnswer, ChannelQuestion, ChannelRecord, ChannelsAnswer, ChannelsQuestion
 
 BY_ID: Final = sa.text("SELECT * FROM channels WHERE shop_id = :shop_id AND id = :id AND deleted_at IS NULL")
 LOCKED: Final = sa.text(
     "SELECT * FROM channels WHERE shop_id = :shop_id AND id = :id AND deleted_at IS NULL FOR UPDATE"
 )
 ANY_SHOP: Final = sa.text("SELECT * FROM channels WHERE id = :id AND type = :type AND deleted_at IS NULL")
+ACTIVE: Final = sa.text(
+    "SELECT id FROM channels WHERE type = :type AND state = 'active' AND deleted_at IS NULL ORDER BY id"
+)
 INSERT: Final = sa.text(
     """
     INSERT INTO channels (shop_id, id, type, name, state, settings, secrets)
@@ -111,9 +114,13 @@ async def update(
     return (await connection.execute(UPDATE, named)).one()
 
 
+def hook_url(core: Core, row: Any) -> str:
+    base = core.settings.public_url or f"http://{core.settings.host}:{core.settings.port}"
+    return f"{base}/hooks/{row.type}/{show_id(CHANNEL, row.id)}"
+
+
 def channel_view(core: Core, row: Any) -> ChannelView:
     kind = core.types.get(row.type)
-    base = core.settings.public_url or f"http://{core.settings.host}:{core.settings.port}"
     return ChannelView(
         id=show_id(CHANNEL, row.id),
         type=row.type,
@@ -122,13 +129,13 @@ def channel_view(core: Core, row: Any) -> ChannelView:
         state_reason=row.state_reason,
         capabilities=kind.capabilities.model_dump(mode="json") if kind else {},
         settings=row.settings,
-        hook_url=f"{base}/hooks/{row.type}/{show_id(CHANNEL, row.id)}",
+        hook_url=hook_url(core, row),
         created_at=row.created_at,
     )
 
 
 class ChannelDirectory:
-    """Answers `CHANNEL` questions: the connectors learn their settings from here."""
+    """Answers `CHANNEL` and `CHANNELS`: the connectors learn from here which channels there are, and their settings."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
@@ -144,5 +151,16 @@ class ChannelDirectory:
             return ChannelAnswer(channel=None)
         config = row.settings | open_secrets(self._core, row)
         return ChannelAnswer(
-            channel=ChannelRecord(id=question.channel_id, type=row.type, active=row.state == "active", config=config)
+            channel=ChannelRecord(
+                id=question.channel_id,
+                type=row.type,
+                active=row.state == "active",
+                config=config,
+                hook_url=hook_url(self._core, row) if self._core.settings.public_url else None,
+            )
         )
+
+    async def list(self, question: ChannelsQuestion) -> ChannelsAnswer:
+        async with self._core.db.system() as connection:
+            rows = (await connection.execute(ACTIVE, {"type": question.channel_type})).all()
+        return ChannelsAnswer(channel_ids=tuple(show_id(CHANNEL, row.id) for row in rows))

@@ -15,7 +15,7 @@ from pydantic import JsonValue, SecretStr
 from shared.bus import LocalBus
 from shared.capabilities import Capabilities, Level, MediaRule
 from shared.connector import Connector, Hook, Port
-from shared.content import Buttons, ContactCard, Content, Location, Media, Option, Reaction, Template, Text
+from shared.content import Album, Buttons, ContactCard, Content, Location, Media, Option, Reaction, Template, Text
 from shared.events import InboundEvent
 from shared.model import StrictModel
 from shared.simulator import Simulator
@@ -44,6 +44,7 @@ EXAMPLES: Final[tuple[Content, ...]] = (
         Media(media=kind, attachment="att_1", size=1)
         for kind in ("image", "audio", "voice", "video", "sticker", "file")
     ),
+    Album(items=(Media(media="image", attachment="att_1", size=1), Media(media="image", attachment="att_2", size=1))),
     Location(latitude=0, longitude=0),
     ContactCard(name="Ann", phones=("+1555",)),
     Buttons(text="Which?", options=(Option(id="r", label="Red"),)),
@@ -71,6 +72,13 @@ class NoNetwork(httpx.AsyncBaseTransport):
         raise AssertionError(f"no request was expected, and this was made: {request.method} {request.url.path}")
 
 
+class OneFile:
+    """Whatever is asked for, it is there."""
+
+    async def read(self, attachment: str, /) -> bytes:
+        return b"\x89PNG\r\n\x1a\nnot really"
+
+
 async def publish_nothing(events: Sequence[InboundEvent], /) -> None:
     raise AssertionError("nothing was to be published")
 
@@ -91,6 +99,7 @@ def connect(
             bus=LocalBus(),
             http=httpx.AsyncClient(transport=simulator.transport() if simulator else NoNetwork()),
             clock=TickingClock(),
+            files=OneFile(),
         )
     )
 

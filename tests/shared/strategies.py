@@ -10,8 +10,9 @@ from typing import Final
 from hypothesis import strategies as st
 from pydantic import JsonValue
 
-from shared.commands import AnyCommand, DeleteMessage, EditMessage, MarkRead, SendMessage, SetTyping
+from shared.commands import AnyCommand, DeleteMessage, EditMessage, FetchMedia, MarkRead, SendMessage, SetTyping
 from shared.content import (
+    Album,
     Buttons,
     Choice,
     ContactCard,
@@ -24,10 +25,12 @@ from shared.content import (
     OrderItem,
     Reaction,
     Template,
+    TemplateButton,
     Text,
 )
 from shared.events import (
     Address,
+    ChannelReported,
     Echo,
     Evidence,
     Fate,
@@ -37,6 +40,7 @@ from shared.events import (
     MessageReceived,
     PeerBlocked,
     PeerConnected,
+    PeerMoved,
     Reason,
     ReceiptReported,
     Sender,
@@ -68,21 +72,35 @@ json_values: Final[st.SearchStrategy[JsonValue]] = st.recursive(
 notes: Final = st.dictionaries(texts, json_values, max_size=2)
 
 addresses: Final = st.builds(Address, channel=plain, account=texts, peer=some_text, thread=maybe_text)
-senders: Final = st.builds(Sender, name=maybe_text, username=maybe_text, locale=maybe_text)
+senders: Final = st.builds(
+    Sender,
+    name=maybe_text,
+    username=maybe_text,
+    locale=maybe_text,
+    phone=maybe_text,
+    aliases=st.lists(some_text, max_size=2).map(tuple),
+)
 reasons: Final = st.builds(Reason, code=texts, detail=texts)
+
+media: Final = st.builds(
+    Media,
+    media=st.sampled_from(["image", "audio", "voice", "video", "sticker", "file"]),
+    attachment=st.none() | plain,
+    source=maybe_text,
+    mime=maybe_text,
+    size=st.none() | st.integers(0, 2**40),
+    name=maybe_text,
+    caption=maybe_text,
+    caption_html=maybe_text,
+    url=maybe_text,
+    album=maybe_text,
+    failure=maybe_text,
+)
 
 contents: Final[st.SearchStrategy[Content]] = st.one_of(
     st.builds(Text, text=texts, html=maybe_text, full_text=maybe_text),
-    st.builds(
-        Media,
-        media=st.sampled_from(["image", "audio", "voice", "video", "sticker", "file"]),
-        attachment=st.none() | plain,
-        source=maybe_text,
-        mime=maybe_text,
-        size=st.none() | st.integers(0, 2**40),
-        name=maybe_text,
-        caption=maybe_text,
-    ),
+    media,
+    st.builds(Album, items=st.lists(media, min_size=2, max_size=3).map(tuple)),
     st.builds(
         Location,
         latitude=st.floats(-90, 90, allow_nan=False),
@@ -99,9 +117,29 @@ contents: Final[st.SearchStrategy[Content]] = st.one_of(
     st.builds(
         Buttons,
         text=texts,
-        options=st.lists(st.builds(Option, id=texts, label=texts), min_size=1, max_size=3).map(tuple),
+        options=st.lists(st.builds(Option, id=texts, label=texts, description=maybe_text), min_size=1, max_size=3).map(
+            tuple
+        ),
+        menu=maybe_text,
     ),
-    st.builds(Template, name=texts, language=texts, values=st.lists(texts, max_size=2).map(tuple)),
+    st.builds(
+        Template,
+        name=texts,
+        language=texts,
+        values=st.lists(texts, max_size=2).map(tuple),
+        named=st.dictionaries(texts, texts, max_size=2),
+        header_values=st.lists(texts, max_size=1).map(tuple),
+        header_media=st.none() | media,
+        buttons=st.lists(
+            st.builds(
+                TemplateButton,
+                index=st.integers(0, 9),
+                action=st.sampled_from(["quick_reply", "url", "copy_code"]),
+                value=texts,
+            ),
+            max_size=1,
+        ).map(tuple),
+    ),
     st.builds(
         Order,
         items=st.lists(
@@ -149,6 +187,7 @@ events: Final[st.SearchStrategy[InboundEvent]] = st.one_of(
         content=contents,
         reply_to=maybe_text,
         subject=maybe_text,
+        payload=maybe_text,
     ),
     event(MessageEdited, external_id=some_text, content=contents, version=maybe_text),
     event(MessageDeleted, external_id=some_text),
@@ -156,6 +195,13 @@ events: Final[st.SearchStrategy[InboundEvent]] = st.one_of(
     event(TypingReported, on=st.booleans()),
     event(PeerConnected, external_id=some_text, sender=senders, payload=maybe_text),
     event(PeerBlocked, external_id=some_text),
+    event(PeerMoved, external_id=some_text, to=some_text, sender=senders),
+    event(
+        ChannelReported,
+        external_id=some_text,
+        topic=st.sampled_from(["templates", "account"]),
+        problem=st.none() | reasons,
+    ),
     event(
         Echo,
         external_id=some_text,
@@ -185,6 +231,7 @@ commands: Final[st.SearchStrategy[AnyCommand]] = st.one_of(
     command(DeleteMessage, message_id=plain, external_ids=ids),
     command(MarkRead, external_id=some_text, read_at=times),
     command(SetTyping, on=st.booleans(), author_name=maybe_text),
+    command(FetchMedia, message_id=plain, attachment=plain, media=media),
 )
 
 deliveries: Final = st.builds(Delivery, channel_id=plain, command=commands, attempt=st.integers(0, 9))

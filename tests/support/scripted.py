@@ -11,6 +11,7 @@ from typing import ClassVar, Final
 import httpx
 
 from connectors.host import ConnectorHost
+from connectors.kinds import loaded
 from gateway.app import build_gateway
 from gateway.core import Core
 from gateway.events.tail import FeedTail
@@ -23,6 +24,7 @@ from shared.commands import SendMessage, Sent
 from shared.connector import ChannelType, Connector
 from shared.content import Text
 from shared.errors import SendError
+from shared.files import local_files
 from shared.model import StrictModel
 from shared.settings import Settings
 from tests.support.product import Running, Shop, served
@@ -117,17 +119,19 @@ class Repeatable(Scripted):
 @contextlib.asynccontextmanager
 async def scripted_product(settings: Settings) -> AsyncIterator[Running]:
     """The product with these channels, assembled of the parts of which the real one is."""
-    connectors: dict[str, type[Connector]] = {**CONNECTORS, "scripted": Scripted, "repeatable": Repeatable}
-    types = {name: kind.channel_type for name, kind in connectors.items()}
+    kinds = {**CONNECTORS, "scripted": loaded(Scripted), "repeatable": loaded(Repeatable)}
+    types = {name: kind.channel_type for name, kind in kinds.items()}
     async with contextlib.AsyncExitStack() as stack:
         db = await stack.enter_async_context(open_database(settings))
         bus = LocalBus()
-        core = Core(db, bus, settings, system_clock, types, FeedTail(db, bus), master_key(settings))
+        files = local_files(settings.data_dir)
+        core = Core(db, bus, settings, system_clock, types, FeedTail(db, bus), master_key(settings), files)
         gateway = build_gateway(core)
         await stack.enter_async_context(gateway.running())
         http = await stack.enter_async_context(httpx.AsyncClient())
-        host = ConnectorHost(connectors, bus=bus, http=http, clock=system_clock)
+        host = ConnectorHost(kinds, bus=bus, http=http, clock=system_clock, files=files)
         stack.push_async_callback(host.close)
+        await stack.enter_async_context(host.listening())
         product = Product(by_path(host.app(), gateway.app, None), gateway, None)
         yield await stack.enter_async_context(served(product))
 

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-__all__ = ["Buttons", "Choice", "ContactCard", "Content", "Location", "Media", "Opaque", "Option", "Order"]
-__all__ += ["Reaction", "Template", "Text", "UnknownContent"]
+__all__ = ["Album", "Buttons", "Choice", "ContactCard", "Content", "Location", "Media", "Opaque", "Option", "Order"]
+__all__ += ["Reaction", "Template", "TemplateButton", "Text", "UnknownContent"]
 
 
 class _Part(BaseModel):
@@ -33,6 +33,17 @@ class Media(_Part):
     size: int | None = None
     name: str | None = None
     caption: str | None = None
+    caption_html: str | None = None
+    url: str | None = None
+    album: str | None = None
+    failure: str | None = None
+
+
+class Album(_Part):
+    """Pictures, videos or files that are shown as one."""
+
+    kind: Literal["album"] = "album"
+    items: tuple[Media, ...] = ()
 
 
 class Location(_Part):
@@ -66,6 +77,7 @@ class Option(_Part):
 
     id: str
     label: str
+    description: str | None = None
 
 
 class Buttons(_Part):
@@ -74,6 +86,15 @@ class Buttons(_Part):
     kind: Literal["buttons"] = "buttons"
     text: str
     options: tuple[Option, ...] = ()
+    menu: str | None = None
+
+
+class TemplateButton(_Part):
+    """What fills a button of a template."""
+
+    index: int
+    action: str
+    value: str
 
 
 class Template(_Part):
@@ -82,7 +103,11 @@ class Template(_Part):
     kind: Literal["template"] = "template"
     name: str
     language: str | None = None
-    values: JsonValue = None
+    values: tuple[str, ...] = ()
+    named: dict[str, str] = Field(default_factory=dict)
+    header_values: tuple[str, ...] = ()
+    header_media: Media | None = None
+    buttons: tuple[TemplateButton, ...] = ()
 
 
 class Order(BaseModel):
@@ -116,7 +141,7 @@ class UnknownContent(BaseModel):
     kind: str = "unknown"
 
 
-_Known = Text | Media | Location | ContactCard | Choice | Buttons | Template | Order | Reaction | Opaque
+_Known = Text | Media | Album | Location | ContactCard | Choice | Buttons | Template | Order | Reaction | Opaque
 
 # Left to right: what is not one of the known kinds, or not in the shape we know, is kept as it came.
 Content = Annotated[Annotated[_Known, Field(discriminator="kind")] | UnknownContent, Field(union_mode="left_to_right")]

@@ -9,7 +9,7 @@ import httpx
 from pydantic import JsonValue
 
 from shared.commands import EditMessage, MarkRead, SendMessage, Sent, SetTyping
-from shared.connector import ChannelType, Connector, Fetched, Health, Hook
+from shared.connector import ChannelType, Connector, Fetched, Health, Hook, Sink
 from shared.content import Media
 from shared.errors import AuthExpired, BadSignature, Rejected, SendError, Throttled, Unavailable, Uncertain, Unreachable
 from shared.events import InboundEvent
@@ -56,9 +56,10 @@ class ParrotConnector(Connector):
     async def set_typing(self, command: SetTyping) -> None:
         await self.call("POST", "/typing", {"peer": command.address.peer, "on": command.on})
 
-    async def fetch_media(self, media: Media) -> Fetched:
+    async def fetch_media(self, media: Media, into: Sink) -> Fetched:
         response = await self.request("GET", f"/files/{media.source}", None)
-        return Fetched(response.content, response.headers.get("content-type"))
+        await into(response.content)
+        return Fetched(response.headers.get("content-type"))
 
     async def check(self) -> Health:
         try:

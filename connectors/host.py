@@ -56,7 +56,8 @@ class ConnectorHost:
         self._files = files
         self._courier = Courier(self.find, bus=bus, clock=clock, files=files)
         self._connectors: dict[str, Connector] = {}
-        self._finding: dict[str, asyncio.Lock] = {}
+        self._making: dict[tuple[str, str], asyncio.Task[Connector]] = {}
+        self._changed: set[str] = set()
         self._listening: dict[str, asyncio.Task[None]] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._look = asyncio.Event()
@@ -74,18 +75,33 @@ class ConnectorHost:
             return known
         if channel_type not in self._kinds or known is not None:
             raise UnknownChannel(f"There is no channel {channel_id} of type {channel_type} here.")
-        async with self._finding.setdefault(channel_id, asyncio.Lock()):
-            known = self._connectors.get(channel_id)
-            if known is None:
-                known = self._connectors[channel_id] = await self._make(channel_type, channel_id)
-        self._finding.pop(channel_id, None)
-        return known
+        making = self._making.get((channel_type, channel_id))
+        if making is None:
+            making = asyncio.get_running_loop().create_task(self._make_current(channel_type, channel_id))
+            self._making[channel_type, channel_id] = making
+            making.add_done_callback(lambda done: self._made(channel_type, channel_id, done))
+        return await asyncio.shield(making)  # others may wait for the same
+
+    async def _make_current(self, channel_type: str, channel_id: str) -> Connector:
+        """Settings that change while they are asked for are asked for again."""
+        while True:
+            self._changed.discard(channel_id)
+            connector = await self._make(channel_type, channel_id)
+            if channel_id not in self._changed:
+                self._connectors[channel_id] = connector
+                return connector
+            await connector.close()
+
+    def _made(self, channel_type: str, channel_id: str, done: "asyncio.Task[Connector]") -> None:
+        del self._making[channel_type, channel_id]
+        self._changed.discard(channel_id)
+        if not done.cancelled():
+            done.exception()  # whoever waited has it; nobody may be left who did
 
     async def _make(self, channel_type: str, channel_id: str) -> Connector:
         kind = self._kinds[channel_type]
         answer = await self._bus.request(CHANNEL, ChannelQuestion(channel_type=channel_type, channel_id=channel_id))
         if answer.channel is None or not answer.channel.active:
-            self._finding.pop(channel_id, None)
             raise UnknownChannel(f"There is no active channel {channel_id} of type {channel_type}.")
         config = kind.channel_type.config.model_validate(answer.channel.config)
 
@@ -106,6 +122,8 @@ class ConnectorHost:
 
     def _forget(self, hint: ChannelChanged) -> None:
         self._courier.forget(hint.channel_id)
+        if any(channel_id == hint.channel_id for _, channel_id in self._making):
+            self._changed.add(hint.channel_id)
         listening = self._listening.pop(hint.channel_id, None)
         if listening is not None:
             listening.cancel()

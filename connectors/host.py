@@ -194,10 +194,15 @@ class ConnectorHost:
         while True:
             try:
                 connector = await self.find(name, channel_id)
+            except UnknownChannel:
+                return
+            except BusError:
+                await asyncio.sleep(AGAIN_S[0])
+                continue
+            try:
                 await connector.listen()
-            except (UnknownChannel, AuthExpired) as error:
-                if isinstance(error, AuthExpired):
-                    await self._report_problem(name, channel_id, error)
+            except AuthExpired as error:
+                await self._report_problem(connector, error)
                 return
             except Exception as error:
                 told = error.code if isinstance(error, ShopbellError) else type(error).__name__
@@ -208,16 +213,17 @@ class ConnectorHost:
             else:
                 return  # it is set up, and the provider calls us
 
-    async def _report_problem(self, name: str, channel_id: str, error: AuthExpired) -> None:
-        now = self._clock()
+    async def _report_problem(self, connector: Connector, error: AuthExpired) -> None:
+        now, kind = self._clock(), connector.channel_type
+        account = getattr(connector.port.config, kind.account) if kind.account else connector.port.channel_id
         report = ChannelReported(
-            address=Address(channel=name, account=channel_id, peer=channel_id),
+            address=Address(channel=kind.name, account=account, peer=account),
             occurred_at=now,
             external_id=f"listen {now.isoformat()}",
             topic="account",
             problem=Reason(code=error.code, detail=error.detail),
         )
-        await self._bus.publish(INBOUND, InboundBatch(channel_id=channel_id, events=(report,)))
+        await connector.port.publish((report,))
 
     # What the gateway asks
 

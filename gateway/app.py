@@ -15,12 +15,15 @@ from gateway.access import routes as access
 from gateway.agents import routes as agents
 from gateway.channels import routes as channels
 from gateway.channels.store import ChannelDirectory, channel_view
+from gateway.channels.templates import keep_fresh
 from gateway.contacts import routes as contacts
 from gateway.conversations import routes as conversations
 from gateway.conversations.thread import Threads
 from gateway.core import Core
 from gateway.docs import add_docs
 from gateway.events import routes as events
+from gateway.files import routes as files
+from gateway.files.fetching import Keeper
 from gateway.housekeeping import keep_house
 from gateway.inbound import routes as inbound
 from gateway.inbound.ingest import Ingest, is_transient
@@ -28,14 +31,15 @@ from gateway.inbound.land import Surroundings
 from gateway.outbox.relay import Relay
 from gateway.problems import TITLES, Problem, describe_problems, install_problem_handlers
 from gateway.requests import BodyLimit, RequestIds
-from shared.errors import NoAnswer
+from shared.errors import BusUnavailable, NoAnswer
 from shared.model import Model
-from shared.subjects import CHANNEL, CHANNELS, INBOUND, THREAD
+from shared.subjects import CHANNEL, CHANNELS, INBOUND, MEDIA, THREAD
 
 Q = TypeVar("Q", bound=Model)
 A = TypeVar("A", bound=Model)
 
 VERSION: Final = "0.1.0"
+FORM_BYTES: Final = 16_384  # what a form adds to the file in it
 DESCRIPTION: Final = """
 One API for every messenger of a shop's customers: read, answer, and know what was sent, delivered and read.
 
@@ -92,7 +96,8 @@ class Gateway:
             asyncio.create_task(self.relay.run(), name="relay"),
             asyncio.create_task(self.relay.sweep_for_ever(), name="sweep"),
             asyncio.create_task(core.tail.run(), name="feed"),
-            asyncio.create_task(keep_house(core.db), name="housekeeping"),
+            asyncio.create_task(keep_house(core), name="housekeeping"),
+            asyncio.create_task(keep_fresh(core), name="templates"),
         ]
         try:
             yield
@@ -123,6 +128,20 @@ def or_no_answer(answer: Callable[[Q], Awaitable[A]]) -> Callable[[Q], Awaitable
     return answer_or_not
 
 
+def or_not_taken(take: Callable[[Q], Awaitable[None]]) -> Callable[[Q], Awaitable[None]]:
+    """The same, where the database is to blame: whoever published may do so again."""
+
+    async def take_or_not(message: Q) -> None:
+        try:
+            await take(message)
+        except Exception as error:
+            if is_transient(error):
+                raise BusUnavailable("The database cannot be reached just now; try again.") from error
+            raise
+
+    return take_or_not
+
+
 def build_gateway(core: Core) -> Gateway:
     """The gateway over these surroundings. Nothing runs yet."""
     app = FastAPI(
@@ -138,15 +157,21 @@ def build_gateway(core: Core) -> Gateway:
     around = Surroundings(core.types, core.settings.reopen_days, partial(channel_view, core))
     ingest = app.state.ingest = Ingest(core.db, core.bus, around)
     relay = Relay(core.db, core.bus, core.types)
-    for routes in (access, agents, channels, contacts, conversations, inbound, events):
+    for routes in (access, agents, channels, contacts, conversations, files, inbound, events):
         app.include_router(routes.router)
+    app.include_router(files.served)
     app.include_router(health)
     add_docs(app)
     describe_problems(app)
     install_problem_handlers(app)
-    app.add_middleware(BodyLimit, max_bytes=core.settings.max_body_bytes)
+    app.add_middleware(
+        BodyLimit,
+        max_bytes=core.settings.max_body_bytes,
+        larger={"/v1/attachments": core.settings.max_attachment_bytes + FORM_BYTES},
+    )
     app.add_middleware(RequestIds)
     core.bus.consume(INBOUND, ingest.ingest)
+    core.bus.consume(MEDIA, or_not_taken(Keeper(core).take))
     directory = ChannelDirectory(core)
     core.bus.serve(CHANNEL, or_no_answer(directory.answer))
     core.bus.serve(CHANNELS, or_no_answer(directory.list))

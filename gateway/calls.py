@@ -76,16 +76,23 @@ class Call:
         self.core.bus.signal(FEED_GREW, FeedGrew(shop_id=show_id(SHOP, self.shop_id)))
         self.core.bus.signal(OUTBOX_FILLED, OutboxFilled())
 
-    async def once(self, effect: Callable[[AsyncConnection], Awaitable[BaseModel]], *, status: int = 200) -> Response:
+    async def once(
+        self,
+        effect: Callable[[AsyncConnection], Awaitable[BaseModel]],
+        *,
+        status: int = 200,
+        fingerprint: bytes | None = None,
+    ) -> Response:
         """Do the effect, and remember the answer in the same transaction if the call carries an Idempotency-Key.
 
         The same key and body get the same bytes again; another body is 422; while the first is at work, 409.
+        `fingerprint` tells two requests apart whose bodies are not JSON.
         """
         if self.idempotency_key is None:
             async with self.write() as connection:
                 return json_response(await effect(connection), status)
         async with self.write() as connection:
-            kept = await self._claim(connection)
+            kept = await self._claim(connection, fingerprint or await self._fingerprint())
             if kept is not None:
                 return kept
             answer = await self._attempt(connection, effect, status)
@@ -113,9 +120,8 @@ class Call:
 
             return problem_response(problem, self.request)
 
-    async def _claim(self, connection: AsyncConnection) -> Response | None:
+    async def _claim(self, connection: AsyncConnection, fingerprint: bytes) -> Response | None:
         """None if this is the first call with the key; else the answer to the first one."""
-        fingerprint = await self._fingerprint()
         await connection.execute(sa.text("SELECT set_config('lock_timeout', '300ms', true)"))
         try:
             claimed = await connection.scalar(CLAIM, self._named(fingerprint=fingerprint))

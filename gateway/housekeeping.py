@@ -6,7 +6,8 @@ from typing import Final
 import sqlalchemy as sa
 import structlog
 
-from gateway.database import Database
+from gateway.core import Core
+from gateway.files.store import forget_unused
 
 log = structlog.get_logger(__name__)
 
@@ -15,20 +16,22 @@ EVERY_S: Final = 3600.0
 STALE: Final = (
     "DELETE FROM idempotency WHERE created_at < now() - interval '72 hours'",
     "DELETE FROM agent_tokens WHERE expires_at < now() - interval '1 day'",
+    "DELETE FROM link_codes WHERE expires_at < now()",
 )
 
 
-async def keep_house(db: Database) -> None:
+async def keep_house(core: Core) -> None:
     """Clean up now and then, until cancelled."""
     while True:
         await asyncio.sleep(EVERY_S)
         try:
-            await clean(db)
+            await clean(core)
         except Exception as error:  # there is a next time
             log.warning("housekeeping.failed", error=type(error).__name__)
 
 
-async def clean(db: Database) -> None:
+async def clean(core: Core) -> None:
     for statement in STALE:
-        async with db.system() as connection:
+        async with core.db.system() as connection:
             await connection.execute(sa.text(statement))
+    await forget_unused(core.db, core.files)

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from gateway.database import TRANSIENT
+from gateway.views import TemplateView
 from shared.errors import BusError, SendError
 
 log = structlog.get_logger(__name__)
@@ -38,6 +39,7 @@ TITLES: Final[Mapping[str, tuple[int, str]]] = {
     "reply_window_closed": (422, "The time for free answers is over"),
     "channel_paused": (422, "The channel is paused"),
     "internal": (500, "Something went wrong on our side"),
+    "provider_refused": (422, "The provider of the channel refused"),
     "unavailable": (503, "Not possible just now"),
 }
 BY_STATUS: Final[Mapping[int, str]] = {
@@ -63,6 +65,7 @@ class ProblemBody(BaseModel):
     detail: str
     code: str
     errors: list[FieldError] | None = None
+    templates: list[TemplateView] | None = None
     request_id: str | None = None
 
 
@@ -92,12 +95,15 @@ class Problem(HTTPException):
         detail: str,
         *,
         errors: Sequence[FieldError] = (),
+        templates: Sequence[TemplateView] = (),
         headers: Mapping[str, str] | None = None,
     ) -> None:
+        """`templates` are those that could be sent instead."""
         status, self.title = TITLES[code]
         super().__init__(status, detail, dict(headers or {}))
         self.code = code
         self.errors = list(errors)
+        self.templates = list(templates)
 
 
 def not_found(what: str) -> Problem:
@@ -117,6 +123,7 @@ def problem_response(problem: Problem, request: Request) -> Response:
         detail=problem.detail,
         code=problem.code,
         errors=problem.errors or None,
+        templates=problem.templates or None,
         request_id=request.scope.get("shopbell.request_id"),
     )
     return Response(

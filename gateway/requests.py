@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
 
 from fastapi import Request
@@ -51,17 +51,20 @@ class BodyLimit:
     carried out and then answered with a 413.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, larger: Mapping[str, int] | None = None) -> None:
+        """`larger`: the limits of paths that take more than the others."""
         self.app = app
         self.max_bytes = max_bytes
+        self.larger = larger or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        max_bytes = self.larger.get(scope["path"], self.max_bytes)
         announced = Headers(scope=scope).get("content-length", "")
-        if announced.isdecimal() and int(announced) > self.max_bytes:
-            await problem_response(self._too_large(), Request(scope))(scope, receive, send)
+        if announced.isdecimal() and int(announced) > max_bytes:
+            await problem_response(too_large(max_bytes), Request(scope))(scope, receive, send)
             return
         size = 0
 
@@ -69,15 +72,15 @@ class BodyLimit:
             nonlocal size
             message = await receive()
             size += len(message.get("body", b""))
-            if size > self.max_bytes:
-                raise self._too_large()
+            if size > max_bytes:
+                raise too_large(max_bytes)
             return message
 
         await self.app(scope, receive_within_limit, send)
 
-    def _too_large(self) -> Problem:
-        detail = f"The body is larger than the {self.max_bytes} bytes that this server takes; send less."
-        return Problem("body_too_large", detail)
+
+def too_large(max_bytes: int) -> Problem:
+    return Problem("body_too_large", f"The body is larger than the {max_bytes} bytes that are taken here; send less.")
 
 
 def strict_json(body: bytes) -> Any:

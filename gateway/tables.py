@@ -114,8 +114,33 @@ channels = sa.Table(
     created_at(),
     moment("deleted_at"),
     version(),
+    sa.Column("account", sa.Text),  # our end, as the provider names it in what it tells
+    moment("templates_synced_at"),
     sa.CheckConstraint("state IN ('active', 'paused')", name="state"),
     sa.Index("ix_channels_id", "id", unique=True),  # a provider calls with the channel's id alone
+    sa.Index(
+        "uq_channels_account",
+        "shop_id",
+        "type",
+        "account",
+        unique=True,
+        postgresql_where=sa.text("account IS NOT NULL AND deleted_at IS NULL"),
+    ),
+)
+
+templates = sa.Table(
+    "templates",
+    metadata,
+    shop_id(),
+    sa.Column("channel_id", UUID, primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("language", sa.Text, primary_key=True),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("category", sa.Text),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("places", ARRAY(sa.Text), nullable=False),
+    sa.Column("usable", sa.Boolean, nullable=False),
+    belongs_to("channels", "channel_id"),
 )
 
 contacts = sa.Table(
@@ -283,6 +308,36 @@ receipts = sa.Table(
     sa.Index(
         "ix_receipts_parked", "shop_id", "channel_id", "external_id", postgresql_where=sa.text("message_id IS NULL")
     ),
+)
+
+attachments = sa.Table(
+    "attachments",
+    metadata,
+    shop_id_unchecked(),
+    uuid_key(),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("mime", sa.Text),
+    sa.Column("name", sa.Text),
+    sa.Column("size", sa.BigInteger),
+    sa.Column("sha256", sa.Text),
+    sa.Column("failure", sa.Text),
+    sa.Column("message_id", UUID),
+    created_at(),
+    sa.CheckConstraint("state IN ('expected', 'kept', 'lost')", name="state"),
+    sa.Index("ix_attachments_message", "shop_id", "message_id"),
+    sa.Index("ix_attachments_unused", "created_at", postgresql_where=sa.text("message_id IS NULL")),
+)
+
+# One-time codes by which a person who comes on another channel is known to be the same.
+link_codes = sa.Table(
+    "link_codes",
+    metadata,
+    shop_id(),
+    sa.Column("code_hash", BYTEA, primary_key=True),
+    sa.Column("contact_id", UUID, nullable=False),
+    moment("expires_at", nullable=False),
+    created_at(),
+    belongs_to("contacts", "contact_id"),
 )
 
 outbox = sa.Table(

@@ -131,6 +131,39 @@ class ChannelView(View):
     created_at: Time
 
 
+class AttachmentView(View):
+    """A file. `url` serves it without a token and runs out; ask again for a new one. `size` in bytes."""
+
+    id: str
+    state: Literal["expected", "kept", "lost"]
+    mime: str | None
+    name: str | None
+    size: int | None
+    sha256: str | None
+    failure: str | None
+    url: str | None
+    created_at: Time
+
+
+class CheckView(View):
+    """What the provider says of the channel: each problem is a sentence that says what to do."""
+
+    ok: bool
+    problems: tuple[str, ...]
+
+
+class TemplateView(View):
+    """A text that the provider approved beforehand. `status` is the provider's word for how it stands."""
+
+    name: str
+    language: str
+    status: str
+    category: str | None
+    body: str
+    places: tuple[str, ...]
+    usable: bool
+
+
 class AgentView(View):
     id: str
     name: str

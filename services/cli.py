@@ -153,6 +153,22 @@ def openapi() -> None:
     typer.echo(openapi_json())
 
 
+@app.command()
+def parse(
+    channel_type: Annotated[str, typer.Argument(metavar="TYPE", help="telegram or whatsapp.")],
+    files: Annotated[list[Path] | None, typer.Argument(help="Payloads; standard input without any.")] = None,
+) -> None:
+    """Show as JSON lines how a provider's payload is understood. Exit code 2 if one is malformed."""
+    from services.parse import print_parsed
+    from shared.errors import ShopbellError
+
+    try:
+        well = print_parsed(channel_type, files or [], sys.stdout)
+    except ShopbellError as error:
+        fail(error.detail)
+    raise SystemExit(0 if well else 2)
+
+
 @keys.command("list")
 def list_keys(shop: ShopName = None, data_dir: DataDir = None) -> None:
     """The shops and their keys. Secrets are stored nowhere, so none is shown."""

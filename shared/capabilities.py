@@ -1,9 +1,10 @@
 """What a channel can do, in levels instead of yes and no; checked once, centrally, before any I/O."""
 
+from collections.abc import Mapping
 from enum import IntEnum
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from shared.content import (
     Album,
@@ -53,11 +54,19 @@ class Typing(Model):
 
 
 class Receipts(Model):
-    """Which receipts can ever come for our messages, and whether we can tell the partner that theirs was read."""
+    """Which receipts can ever come for our messages, and whether we can tell the partner that theirs was read.
+
+    `read_out_note`: in a conversation whose context has this note it can be told, although `read_out` says none.
+    """
 
     delivered_in: ReceiptGrain = "none"
     read_in: ReceiptGrain = "none"
     read_out: ReceiptGrain = "none"
+    read_out_note: str | None = None
+
+    def can_tell_read(self, context: Mapping[str, JsonValue]) -> bool:
+        """Whether we can tell the partner of a conversation with these notes that we read."""
+        return self.read_out != "none" or (self.read_out_note is not None and self.read_out_note in context)
 
 
 class ReplyWindow(Model):
@@ -88,6 +97,7 @@ class Capabilities(Model):
     buttons: Level = Level.NONE
     buttons_max: int | None = None
     button_label_max: int | None = None
+    button_id_max_bytes: int | None = None
     template: Level = Level.NONE
     reaction: Level = Level.NONE
     quote: Level = Level.NONE
@@ -147,12 +157,14 @@ def check_length(capabilities: Capabilities, text: str) -> None:
 
 
 def check_labels(capabilities: Capabilities, content: Buttons) -> None:
-    longest = capabilities.button_label_max
+    longest, most = capabilities.button_label_max, capabilities.button_id_max_bytes
     for option in content.options:
         if not option.label.strip():
             raise Unsupported("A button has no label; give it one.")
         if longest is not None and len(option.label) > longest:
             raise Unsupported(f"A button's label is longer than the {longest} characters of this channel; shorten it.")
+        if most is not None and len(option.id.encode()) > most:
+            raise Unsupported(f"A button's id is longer than the {most} bytes of this channel; use a shorter one.")
 
 
 def check_media(capabilities: Capabilities, content: Media) -> None:

@@ -56,10 +56,13 @@ class FileStore:
         except FileNotFoundError:
             raise Rejected(f"The file {attachment} is not here.") from None
 
-    async def stream(self, attachment: str) -> AsyncIterator[bytes]:
-        """The file piece by piece; raises `Rejected` before the first if there is none."""
+    async def stream(self, attachment: str, *, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
+        """The bytes from `start` up to `stop`, piece by piece; raises `Rejected` before the first if there are none."""
+        if stop is not None and start >= stop:
+            return
+        options: obstore.GetOptions = {} if stop is None else {"range": (start, stop)}
         try:
-            found = await obstore.get_async(self._store, path_of(attachment))
+            found = await obstore.get_async(self._store, path_of(attachment), options=options)
         except FileNotFoundError:
             raise Rejected(f"The file {attachment} is not here.") from None
         async for piece in found.stream(min_chunk_size=PIECE_BYTES):

@@ -24,6 +24,7 @@ AGENT: Final = "agt"
 EVENT: Final = "evt"
 KEY: Final = "key"
 INBOUND: Final = "inb"
+ATTACHMENT: Final = "att"
 REQUEST: Final = "req"
 VISITOR: Final = "vis"
 

@@ -55,6 +55,7 @@ class Settings(BaseSettings):
         description="At least 32 characters; encrypts channel secrets and signs cursors. Default: a file in data_dir.",
     )
     max_body_bytes: int = Field(default=1_000_000, ge=1024, description="Largest request body of the API.")
+    max_attachment_bytes: int = Field(default=50_000_000, ge=1024, description="Largest file that can be uploaded.")
     reopen_days: float = Field(
         default=7, ge=0, description="A closed conversation is reopened by a message within this time."
     )

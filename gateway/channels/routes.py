@@ -5,12 +5,13 @@ import uuid
 from typing import Annotated, Any, Final, Literal
 
 import sqlalchemy as sa
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import Response
 
-from gateway.calls import PROBLEMS, Call, CanAdmin, CanRead, the_id
+from gateway.calls import PROBLEMS, Call, CanAdmin, CanRead, CanWrite, the_id
+from gateway.channels import templates
 from gateway.channels.store import (
     BY_ID,
     LOCKED,
@@ -20,16 +21,17 @@ from gateway.channels.store import (
     parse_config,
     update,
 )
+from gateway.conversations.store import capabilities_of
 from gateway.core import Core
 from gateway.database import driver
 from gateway.events.feed import NewEvent, append
 from gateway.paging import After, Limit, Page, read_uuid_cursor, show_cursor
 from gateway.problems import FieldError, Problem, not_found
 from gateway.requests import StrictRoute
-from gateway.views import ChannelView
+from gateway.views import ChannelView, CheckView, TemplateView
 from shared.ids import CHANNEL, new_uuid
 from shared.model import StrictModel
-from shared.subjects import CHANNEL_CHANGED, ChannelChanged
+from shared.subjects import CHANNEL_CHANGED, ChannelChanged, CheckRequest, check
 
 router = APIRouter(route_class=StrictRoute, responses=PROBLEMS, tags=["channels"])
 
@@ -126,3 +128,30 @@ async def delete_channel(call: CanAdmin, id: str) -> None:
         row = await the_channel(call, connection, id, sql=LOCKED)
         await connection.execute(DELETE, {"shop_id": call.shop_id, "id": row.id})
     call.core.bus.signal(CHANNEL_CHANGED, ChannelChanged(channel_id=id))
+
+
+@router.post("/v1/channels/{id}/check", operation_id="channels.check")
+async def check_channel(call: CanWrite, id: str) -> CheckView:
+    """Ask the provider whether everything is in order, and be told in words what is not."""
+    async with call.read() as connection:
+        row = await the_channel(call, connection, id)
+    if row.state != "active":
+        why = (row.state_reason or {}).get("detail", "It was paused by hand.")
+        return CheckView(ok=False, problems=(f"The channel is paused: {why} Activate it when that is mended.",))
+    answer = await call.core.bus.request(check(row.type), CheckRequest(channel_id=id))
+    return CheckView(ok=not answer.problems, problems=answer.problems)
+
+
+@router.get("/v1/channels/{id}/templates", operation_id="channels.templates")
+async def list_templates(
+    call: CanRead, id: str, renew: Annotated[bool, Query(description="Ask the provider first.")] = False
+) -> Page[TemplateView]:
+    """The texts that the provider approved beforehand, as they were when it was asked last."""
+    async with call.read() as connection:
+        row = await the_channel(call, connection, id)
+    if not capabilities_of(call.core.types, row.type).template:
+        return Page(items=[])
+    if renew or row.templates_synced_at is None:
+        await templates.renew(call.core, row)
+    async with call.read() as connection:
+        return Page(items=await templates.known(connection, call.shop_id, row.id))

@@ -28,13 +28,16 @@ ACTIVE: Final = sa.text(
 )
 INSERT: Final = sa.text(
     """
-    INSERT INTO channels (shop_id, id, type, name, state, settings, secrets)
-    VALUES (:shop_id, :id, :type, :name, 'active', CAST(:settings AS jsonb), :secrets) RETURNING *
+    INSERT INTO channels (shop_id, id, type, name, state, settings, secrets, account)
+    VALUES (:shop_id, :id, :type, :name, 'active', CAST(:settings AS jsonb), :secrets, :account)
+    ON CONFLICT (shop_id, type, account) WHERE account IS NOT NULL AND deleted_at IS NULL DO NOTHING
+    RETURNING *
     """
 )
 UPDATE: Final = sa.text(
     """
     UPDATE channels SET name = :name, state = :state, settings = CAST(:settings AS jsonb), secrets = :secrets,
+        account = :account,
         state_reason = CASE WHEN :state = 'active' THEN NULL ELSE state_reason END, version = version + 1
     WHERE shop_id = :shop_id AND id = :id RETURNING *
     """
@@ -95,8 +98,12 @@ async def insert(
         "name": name,
         "settings": json.dumps(plain),
         "secrets": seal_secrets(core, shop_id, key, secrets),
+        "account": account_of(core.types[kind], config),
     }
-    return (await connection.execute(INSERT, named)).one()
+    row = (await connection.execute(INSERT, named)).one_or_none()
+    if row is None:
+        raise Problem("conflict", f"This shop has a {kind} channel of account {named['account']} already; change that.")
+    return row
 
 
 async def update(
@@ -110,13 +117,18 @@ async def update(
         "state": state,
         "settings": json.dumps(plain),
         "secrets": seal_secrets(core, row.shop_id, row.id, secrets),
+        "account": account_of(core.types[row.type], config),
     }
     return (await connection.execute(UPDATE, named)).one()
 
 
+def account_of(kind: ChannelType, config: StrictModel) -> str | None:
+    """Our end of the channel, where the provider names it in what it tells."""
+    return None if kind.account is None else str(getattr(config, kind.account))
+
+
 def hook_url(core: Core, row: Any) -> str:
-    base = core.settings.public_url or f"http://{core.settings.host}:{core.settings.port}"
-    return f"{base}/hooks/{row.type}/{show_id(CHANNEL, row.id)}"
+    return f"{core.base_url}/hooks/{row.type}/{show_id(CHANNEL, row.id)}"
 
 
 def channel_view(core: Core, row: Any) -> ChannelView:

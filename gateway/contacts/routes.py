@@ -11,21 +11,22 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import Response
 
 from gateway.calls import PROBLEMS, Call, CanRead, CanWrite, the_id
+from gateway.contacts.codes import new_code
+from gateway.contacts.store import contact_views
 from gateway.database import driver
 from gateway.events.feed import NewEvent, append
 from gateway.paging import After, Limit, Page, read_uuid_cursor, show_cursor
 from gateway.problems import not_found
 from gateway.requests import StrictRoute
-from gateway.views import ContactView, IdentityView
-from shared.ids import CONTACT, IDENTITY, new_uuid, show_id
-from shared.model import StrictModel
+from gateway.views import ContactView, View
+from shared.ids import CONTACT, new_uuid
+from shared.model import StrictModel, Time
 
 router = APIRouter(route_class=StrictRoute, responses=PROBLEMS, tags=["contacts"])
 
 LIST: Final = sa.text("SELECT * FROM contacts WHERE shop_id = :shop_id AND id < :after ORDER BY id DESC LIMIT :limit")
 BY_ID: Final = sa.text("SELECT * FROM contacts WHERE shop_id = :shop_id AND id = :id")
 LOCKED: Final = sa.text("SELECT * FROM contacts WHERE shop_id = :shop_id AND id = :id FOR UPDATE")
-IDENTITIES: Final = sa.text("SELECT * FROM identities WHERE shop_id = :shop_id AND contact_id = ANY(:ids) ORDER BY id")
 INSERT: Final = sa.text(
     "INSERT INTO contacts (shop_id, id, name, email, phone, locale, attributes) "
     "VALUES (:shop_id, :id, :name, :email, :phone, :locale, CAST(:attributes AS jsonb)) RETURNING *"
@@ -59,39 +60,6 @@ async def list_contacts(call: CanRead, limit: Limit = 50, after: After = None) -
         views = await contact_views(connection, call.shop_id, rows[:limit])
     following = show_cursor("contacts", str(rows[limit - 1].id)) if len(rows) > limit else None
     return Page(items=views, next=following)
-
-
-async def contact_views(connection: AsyncConnection, shop_id: uuid.UUID, rows: Any) -> list[ContactView]:
-    named = {"shop_id": shop_id, "ids": [row.id for row in rows]}
-    identities = (await connection.execute(IDENTITIES, named)).all()
-    return [contact_view(row, [i for i in identities if i.contact_id == row.id]) for row in rows]
-
-
-def contact_view(row: Any, identities: list[Any]) -> ContactView:
-    return ContactView(
-        id=show_id(CONTACT, row.id),
-        name=row.name,
-        email=row.email,
-        phone=row.phone,
-        locale=row.locale,
-        attributes=row.attributes,
-        identities=tuple(identity_view(identity) for identity in identities),
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-    )
-
-
-def identity_view(row: Any) -> IdentityView:
-    return IdentityView(
-        id=show_id(IDENTITY, row.id),
-        channel_type=row.channel_type,
-        account=row.account,
-        peer=row.peer,
-        name=row.name,
-        username=row.username,
-        proof=row.proof,
-        blocked_at=row.blocked_at,
-    )
 
 
 @router.post("/v1/contacts", operation_id="contacts.create", status_code=201, response_model=ContactView)
@@ -134,3 +102,24 @@ async def update_contact(call: CanWrite, id: str, change: ContactFields) -> Cont
         values = fields | {"attributes": json.dumps(fields["attributes"] or {})}
         updated = (await connection.execute(UPDATE, values | named)).one()
         return await tell(call, connection, updated, "contact.updated")
+
+
+class NewCode(View):
+    """Good once, until `expires_at`: whoever brings it on another channel is this contact."""
+
+    code: str
+    expires_at: Time
+
+
+@router.post("/v1/contacts/{id}/codes", operation_id="contacts.code", status_code=201, response_model=NewCode)
+async def create_code(call: CanWrite, id: str) -> Response:
+    """A one-time code to carry on elsewhere, for a deep link or a QR code: `https://t.me/your_bot?start=CODE`."""
+    named = {"shop_id": call.shop_id, "id": the_id(CONTACT, id, "contact")}
+
+    async def create(connection: AsyncConnection) -> NewCode:
+        if (await connection.execute(BY_ID, named)).one_or_none() is None:
+            raise not_found("contact")
+        code, expires_at = await new_code(connection, call.shop_id, named["id"], call.core.clock())
+        return NewCode(code=code, expires_at=expires_at)
+
+    return await call.once(create, status=201)

@@ -115,7 +115,7 @@ async def retry(connection: AsyncConnection, core: Core, principal: Principal, k
         )
     capabilities = capabilities_of(core.types, row.channel_type)
     content = CONTENT.validate_json(message["content"])
-    check_sendable(row, capabilities, content, core)
+    await check_sendable(connection, row, capabilities, content, core)
     quoted = await raw.fetchrow(QUOTED, shop_id, message["reply_to"], row.id)
     await raw.execute(NEXT_GENERATION, shop_id, key)
     command = SendMessage(

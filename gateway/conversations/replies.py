@@ -9,16 +9,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.access.principals import Principal
 from gateway.calls import the_id
+from gateway.channels.templates import offered
 from gateway.conversations.store import capabilities_of, conversations_by_id, messages_by_id, reply_window
 from gateway.core import Core
 from gateway.database import driver
 from gateway.events.feed import NewEvent, append
+from gateway.files import store as files
 from gateway.outbox import queue
 from gateway.problems import Problem, not_found, unsupported
 from gateway.views import MessageView
+from shared import markup
 from shared.capabilities import Capabilities, check_content
 from shared.commands import SendMessage
-from shared.content import Content, Template
+from shared.content import Content, Reaction, Template, Text
 from shared.errors import SendError
 from shared.events import Address
 from shared.ids import MESSAGE, new_uuid, show_id
@@ -78,16 +81,18 @@ async def send(
     row = found.one_or_none()
     if row is None:
         raise not_found("conversation")
+    new = new.model_copy(update={"content": await readied(connection, row, new.content)})
     if new.client_ref is not None:
         first = await first_with_ref(connection, row, new)
         if first is not None:
             return first
     capabilities = capabilities_of(core.types, row.channel_type)
     if new.visibility == "public":
-        check_sendable(row, capabilities, new.content, core)
+        await check_sendable(connection, row, capabilities, new.content, core)
         await check_reopening(connection, row)
     quoted = await find_quoted(connection, row, new.reply_to, capabilities)
     message_id = new_uuid()
+    await files.give(connection, shop_id, new.content, message_id)
     await store(connection, principal, row, new, message_id)
     if new.visibility == "public":
         await enqueue(connection, principal, row, new, message_id, quoted, capabilities)
@@ -133,7 +138,23 @@ async def first_with_ref(connection: AsyncConnection, row: Any, new: NewMessage)
     return first
 
 
-def check_sendable(row: Any, capabilities: Capabilities, content: Content, core: Core) -> None:
+async def readied(connection: AsyncConnection, row: Any, content: Content) -> Content:
+    """Content as it can be sent: its files known, its formatting safe, a reaction's target ours. Raises `Problem`."""
+    match content:
+        case Text(html=str(html)):
+            return content.model_copy(update={"html": markup.clean(html)})
+        case Reaction():
+            quoted = await find_message(connection, row, content.target)
+            if external_id_of(quoted) is None:
+                raise Problem("unsupported", "The message to react to is not known to the channel yet.")
+            return content
+        case _:
+            return await files.fill_in(connection, row.shop_id, content)
+
+
+async def check_sendable(
+    connection: AsyncConnection, row: Any, capabilities: Capabilities, content: Content, core: Core
+) -> None:
     if row.channel_state != "active":
         raise Problem("channel_paused", "The channel is paused; see its state_reason, mend it and activate it again.")
     if row.blocked_at is not None:
@@ -144,7 +165,12 @@ def check_sendable(row: Any, capabilities: Capabilities, content: Content, core:
         raise unsupported(error) from error
     window = reply_window(capabilities, row.last_inbound_at, core.clock())
     if window.state == "closed" or (window.state == "template" and not isinstance(content, Template)):
-        raise Problem("reply_window_closed", "The customer wrote too long ago for a free answer; send a template.")
+        raise Problem(
+            "reply_window_closed",
+            "The customer wrote too long ago for a free answer; "
+            + ("send a template." if window.state == "template" else "wait until they write again."),
+            templates=await offered(connection, row.shop_id, row.channel_id) if window.state == "template" else (),
+        )
 
 
 async def check_reopening(connection: AsyncConnection, row: Any) -> None:
@@ -163,12 +189,16 @@ async def find_quoted(
         return None
     if not capabilities.quote:
         raise Problem("unsupported", "This channel cannot quote a message; send without reply_to.")
-    quoted = await (await driver(connection)).fetchrow(
-        QUOTED, row.shop_id, the_id(MESSAGE, reply_to, "message"), row.id
-    )
-    if quoted is None:
-        raise not_found("message to reply to")
-    return quoted
+    return await find_message(connection, row, reply_to)
+
+
+async def find_message(connection: AsyncConnection, row: Any, message_id: str) -> Any:
+    """A message of this conversation, as a row of `QUOTED`."""
+    key = the_id(MESSAGE, message_id, "message")
+    found = await (await driver(connection)).fetchrow(QUOTED, row.shop_id, key, row.id)
+    if found is None:
+        raise not_found("message to reply or react to")
+    return found
 
 
 async def store(
@@ -208,11 +238,15 @@ async def enqueue(
     quoted: Any | None,
     capabilities: Capabilities,
 ) -> None:
+    content = new.content
+    if isinstance(content, Reaction):
+        target = external_id_of(await find_message(connection, row, content.target))
+        content = content.model_copy(update={"target": target})
     command = SendMessage(
         address=address_of(row),
         context=row.context,
         message_id=show_id(MESSAGE, message_id),
-        content=new.content,
+        content=content,
         reply_to=external_id_of(quoted),
         author_name=principal.name if principal.kind == "agent" else principal.shop_name,
     )

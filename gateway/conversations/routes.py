@@ -90,6 +90,7 @@ async def list_conversations(
     async with call.read() as connection:
         rows = (await connection.execute(sa.text(CONVERSATIONS + "WHERE " + " AND ".join(where) + order), named)).all()
         views = await conversations_by_rows(connection, call.shop_id, rows[:limit], call.core.types, call.core.clock())
+        views = [call.core.links.conversation(call.shop_id, view) for view in views]
     following = (
         show_cursor(name, micros_of(rows[limit - 1].updated_at), str(rows[limit - 1].id)) if len(rows) > limit else None
     )
@@ -105,7 +106,7 @@ def micros_of(moment: datetime) -> int:
 async def get_conversation(call: CanRead, id: str) -> ConversationView:
     key = the_id(CONVERSATION, id, "conversation")
     async with call.read() as connection:
-        return await the_conversation(call, connection, key)
+        return call.core.links.conversation(call.shop_id, await the_conversation(call, connection, key))
 
 
 async def the_conversation(call: Call, connection: AsyncConnection, key: uuid.UUID) -> ConversationView:
@@ -154,7 +155,8 @@ async def list_messages(
     async with call.read() as connection:
         await the_conversation(call, connection, key)
         rows = (await connection.execute(sa.text(MESSAGES + sql), named)).all()
-    items = sorted((message_view(row) for row in rows), key=lambda message: message.seq)
+    shown = (call.core.links.message(call.shop_id, message_view(row)) for row in rows)
+    items = sorted(shown, key=lambda message: message.seq)
     position = items[-1].seq if items else named.get("seq", 0)
     earlier = show_cursor(name, items[0].seq) if items and items[0].seq > 1 else None
     return Page(items=items, next=show_cursor(name, position), prev=earlier)
@@ -168,7 +170,12 @@ async def send_message(call: CanWrite, id: str, new: replies.NewMessage) -> Resp
     What the channel cannot carry is refused now; what becomes of the rest is told by `message.status`.
     """
     key = the_id(CONVERSATION, id, "conversation")
-    return await call.once(lambda connection: replies.send(connection, call.core, call.principal, key, new), status=201)
+
+    async def send(connection: AsyncConnection) -> MessageView:
+        view = await replies.send(connection, call.core, call.principal, key, new)
+        return call.core.links.message(call.shop_id, view)
+
+    return await call.once(send, status=201)
 
 
 @router.post("/v1/conversations/{id}/read", tags=["conversations"], operation_id="conversations.read",
@@ -193,7 +200,7 @@ async def set_typing(call: CanWrite, id: str, mark: reading.TypingMark) -> readi
 @router.get("/v1/messages/{id}", tags=["messages"], operation_id="messages.get")
 async def get_message(call: CanRead, id: str) -> MessageView:
     async with call.read() as connection:
-        return await the_message(call, connection, id)
+        return call.core.links.message(call.shop_id, await the_message(call, connection, id))
 
 
 async def the_message(call: Call, connection: AsyncConnection, text: str) -> MessageView:

@@ -104,7 +104,9 @@ class Threads:
         found = await connection.execute(SEEN, {"shop_id": who.shop_id, "contact_id": who.contact_id})
         seen = found.one_or_none()
         return ThreadPage(
-            messages=tuple(thread_message(row, message_view(row)) for row in rows),
+            messages=tuple(
+                thread_message(row, self._core.links.message(who.shop_id, message_view(row))) for row in rows
+            ),
             seen=ThreadSeen(up_to=show_id(MESSAGE, seen.id), at=seen.agent_read_at) if seen else ThreadSeen(),
             cursor=self._cursor(question, position),
             more=more,

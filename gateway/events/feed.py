@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import asyncpg
 
+from gateway.files.links import Links
 from gateway.problems import Problem
 from shared.ids import CONVERSATION, EVENT, SHOP, new_uuid, show_id
 from shared.model import show_time
@@ -144,11 +145,11 @@ def bad_cursor() -> Problem:
     return Problem("cursor_malformed", "This cursor is not from this shop's feed; use `next` of an earlier answer.")
 
 
-def show_event(key: bytes, event: FeedEvent) -> str:
+def show_event(key: bytes, links: Links, event: FeedEvent) -> str:
     """The event as JSON, as feed, stream and webhooks show it."""
     conversation = f'"{show_id(CONVERSATION, event.conversation_id)}"' if event.conversation_id else "null"
     return (
         f'{{"id":"{show_id(EVENT, event.id)}","type":"{event.type}","at":"{show_time(event.at)}",'
         f'"shop":"{show_id(SHOP, event.shop_id)}","conversation":{conversation},'
-        f'"cursor":"{show_cursor(key, event.shop_id, event.position)}","data":{event.data}}}'
+        f'"cursor":"{show_cursor(key, event.shop_id, event.position)}","data":{links.json(event.shop_id, event.data)}}}'
     )

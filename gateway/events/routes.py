@@ -62,7 +62,7 @@ async def list_events(
         )
     events, position = await page(call, position, wanted, limit, wait)
     following = json.dumps(show_cursor(key, call.shop_id, position))
-    items = ",".join(show_event(key, event) for event in events)
+    items = ",".join(show_event(key, call.core.links, event) for event in events)
     return Response(f'{{"items":[{items}],"next":{following}}}', media_type="application/json")
 
 
@@ -119,7 +119,7 @@ async def stream(call: Call, key: bytes, position: int, types: list[str] | None)
                 yield f"event: typing\ndata: {typing_json(call, item)}\n\n"
         elif types is None or item.type in types:
             cursor = show_cursor(key, item.shop_id, item.position)
-            yield f"id: {cursor}\nevent: {item.type}\ndata: {show_event(key, item)}\n\n"
+            yield f"id: {cursor}\nevent: {item.type}\ndata: {show_event(key, call.core.links, item)}\n\n"
 
 
 def typing_json(call: Call, seen: TypingSeen) -> str:

@@ -10,7 +10,7 @@ import uuid
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 import sqlalchemy as sa
@@ -26,6 +26,7 @@ from gateway.inbound.land import Landed, Surroundings, describe, land
 from gateway.inbound.people import Overtaken
 from shared.bus import Bus
 from shared.errors import BusUnavailable, UnknownChannel
+from shared.events import InboundEvent, Reason
 from shared.ids import CHANNEL, SHOP, MalformedId, read_id, show_id
 from shared.subjects import (
     CHANNEL_CHANGED,
@@ -44,7 +45,11 @@ SET_MAX: Final = 500  # events in one transaction; beyond this a set no longer g
 WAITING_MAX: Final = 20_000  # events held in memory before new ones are refused
 TURNS: Final = 3  # of the loop before a set is closed: those who were just answered may speak again
 TRIES: Final = 5  # against others who write to the same conversations
-FIND_CHANNEL: Final = sa.text("SELECT id, shop_id, type, name FROM channels WHERE id = :id")
+FIND_CHANNEL: Final = sa.text("SELECT id, shop_id, type, account FROM channels WHERE id = :id")
+FIND_ACCOUNT: Final = sa.text(
+    "SELECT id, shop_id, type, account FROM channels "
+    "WHERE shop_id = :shop_id AND type = :type AND account = :account AND deleted_at IS NULL"
+)
 
 
 @dataclass(slots=True)
@@ -70,7 +75,7 @@ class Ingest:
         bus.listen(CHANNEL_CHANGED, self._forget)
 
     def _forget(self, hint: ChannelChanged) -> None:
-        self._channels.pop(hint.channel_id, None)
+        self._channels.clear()  # they are few, and what belongs to an account may have moved
 
     async def ingest(self, batch: InboundBatch) -> None:
         """Return once every event of the batch is committed: landed, known before, or in quarantine.
@@ -80,7 +85,7 @@ class Ingest:
         channel = self._channels.get(batch.channel_id) or await self._find_channel(batch.channel_id)
         if self._held + len(batch.events) > WAITING_MAX:
             raise BusUnavailable("Too many events are waiting for the database; try again in a moment.")
-        arrivals = [arrive(channel, event) for event in batch.events]
+        arrivals = [await self.route(channel, event) for event in batch.events]
         if not arrivals:
             return
         ticket = Ticket(arrivals, asyncio.get_running_loop().create_future())
@@ -91,17 +96,43 @@ class Ingest:
 
     async def _find_channel(self, channel_id: str) -> ChannelInfo:
         try:
-            key = read_id(CHANNEL, channel_id)
-            async with self._db.system() as connection:
-                row = (await connection.execute(FIND_CHANNEL, {"id": key})).one_or_none()
+            found = await self._look_up(FIND_CHANNEL, {"id": read_id(CHANNEL, channel_id)})
         except MalformedId:
-            row = None
+            found = None
+        if found is None:
+            raise UnknownChannel(f"There is no channel {channel_id}.")
+        self._channels[channel_id] = found
+        return found
+
+    async def _look_up(self, statement: sa.TextClause, named: dict[str, Any]) -> ChannelInfo | None:
+        try:
+            async with self._db.system() as connection:
+                row = (await connection.execute(statement, named)).one_or_none()
         except (*TRANSIENT, DBAPIError, PoolTimeout) as error:
             raise BusUnavailable("The database cannot be reached just now; try again.") from error
-        if row is None:
-            raise UnknownChannel(f"There is no channel {channel_id}.")
-        found = self._channels[channel_id] = ChannelInfo(row.id, row.shop_id, row.type, row.name)
-        return found
+        return ChannelInfo(row.id, row.shop_id, row.type, row.account) if row else None
+
+    async def route(self, channel: ChannelInfo, event: InboundEvent) -> Arrival:
+        """The event on the channel of its account: a provider may tell of several of our ends at one address.
+
+        Of an account that is not connected it goes to quarantine, to be replayed once it is. Raises `BusUnavailable`.
+        """
+        account = event.address.account
+        if channel.account is None or account == channel.account:
+            return arrive(channel, event)
+        name = f"{channel.shop_id}|{channel.type}|{account}"
+        other = self._channels.get(name)
+        if other is None:
+            named = {"shop_id": channel.shop_id, "type": channel.type, "account": account}
+            other = await self._look_up(FIND_ACCOUNT, named)
+        if other is not None:
+            self._channels[name] = other
+            return arrive(other, event)
+        arrival = arrive(channel, event)
+        arrival.held = arrival.held or Reason(
+            code="unknown_account", detail=f"The account {account} is not connected here; connect it and replay this."
+        )
+        return arrival
 
     async def run(self) -> None:
         """Write until cancelled; what waits then is refused, and its senders try again."""
@@ -180,14 +211,25 @@ class Ingest:
 
     async def _once(self, arrivals: Sequence[Arrival]) -> Landed:
         """One transaction on the connection that this writer keeps: to borrow one each time costs two round trips."""
+        connection, raw = await self._held_connection()
+        try:
+            async with raw.transaction():
+                return await land(connection, arrivals, self._around)
+        except BaseException:
+            # A connection that dies under the driver is closed; under SQLAlchemy it is also invalid, and whatever is
+            # asked of it then raises an error of its own, which says nothing of why.
+            if raw.is_closed() or connection.invalidated:
+                await self._let_go()
+            raise
+
+    async def _held_connection(self) -> tuple[AsyncConnection, Any]:
+        """The connection that is kept, made if there is none, and the driver's below."""
         if self._connection is None:
             self._connection = await self._db.hold()
         try:
-            async with (await raw_of(self._connection)).transaction():
-                return await land(self._connection, arrivals, self._around)
+            return self._connection, await raw_of(self._connection)
         except BaseException:
-            if self._connection.closed or (await raw_of(self._connection)).is_closed():
-                await self._let_go()
+            await self._let_go()
             raise
 
     async def _let_go(self) -> None:
@@ -206,8 +248,9 @@ class Ingest:
         self._signal(Landed(shops={arrival.channel.shop_id}))
 
     async def replay(self, arrivals: Sequence[Arrival], *, row: tuple[uuid.UUID, uuid.UUID]) -> bool:
-        """Land events from quarantine, in one transaction with taking the journal row (shop, id) out of it.
+        """Land what a journal row (shop, id) holds, in one transaction with taking it out of quarantine.
 
+        That is its event, or what its payload gives when it is parsed anew: many events, or none at all.
         False if the row was taken out meanwhile. Raises whatever stands in the way; the row then stays.
         """
         for attempt in range(1, TRIES + 1):
@@ -215,7 +258,7 @@ class Ingest:
                 async with self._db.system() as connection:
                     if not await journal.accept(await driver(connection), *row):
                         return False
-                    landed = await land(connection, arrivals, self._around, journaled=True)
+                    landed = await land(connection, arrivals, self._around)
             except Exception as error:
                 if attempt == TRIES or not is_overtaken(error):
                     raise

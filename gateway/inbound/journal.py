@@ -7,7 +7,7 @@ from typing import Any, Final
 from gateway.events.feed import NewEvent, append
 from gateway.inbound.arrivals import Arrival
 from gateway.views import InboundView
-from shared.events import Reason, Undigested
+from shared.events import Reason
 from shared.ids import CHANNEL, INBOUND, show_id
 
 INSERT: Final = """
@@ -15,17 +15,14 @@ INSERT: Final = """
     VALUES ($1, $2, $3, $4, $5, 'quarantined', $6::jsonb, $7, $8)
     ON CONFLICT (shop_id, channel_id, dedupe) DO NOTHING RETURNING id
 """
-SET_ASIDE: Final = (
-    "UPDATE journal SET state = 'quarantined', reason = $3::jsonb, event = $4 WHERE shop_id = $1 AND id = $2"
-)
+SET_ASIDE: Final = """
+    UPDATE journal SET state = 'quarantined', reason = $3::jsonb, event = $4, processed_at = NULL
+    WHERE shop_id = $1 AND id = $2
+"""
 ACCEPT: Final = """
     UPDATE journal SET state = 'processed', reason = NULL, event = NULL, processed_at = now()
     WHERE shop_id = $1 AND id = $2 AND state = 'quarantined' RETURNING 1
 """
-
-
-def undigested_reason(arrival: Arrival) -> Reason | None:
-    return arrival.event.reason if isinstance(arrival.event, Undigested) else None
 
 
 async def quarantine(connection: Any, arrival: Arrival, reason: Reason) -> None:

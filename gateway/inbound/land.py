@@ -5,6 +5,7 @@ within a kind the order of arrival holds.
 """
 
 import json
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,14 +16,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.conversations.store import conversations_by_id, messages_by_id
 from gateway.database import driver
 from gateway.events.feed import NewEvent, append, lock_feeds
-from gateway.inbound import journal
+from gateway.files import fetching
+from gateway.files.fetching import Order
+from gateway.inbound import accounts, journal, kinship
 from gateway.inbound.arrivals import Arrival
-from gateway.inbound.matters import Conversation, line_event, open_conversations, place, write
-from gateway.inbound.people import key_of, make_people, senders_of
+from gateway.inbound.matters import Conversation, Line, line_event, open_conversations, place, write
+from gateway.inbound.people import key_of, make_people, newcomers
 from gateway.inbound.stage import Staged, stage
 from gateway.receipts import ledger
 from gateway.receipts.outcomes import ShowChannel
 from shared.connector import ChannelType
+from shared.content import Content
 from shared.events import (
     Echo,
     MessageDeleted,
@@ -32,7 +36,6 @@ from shared.events import (
     PeerConnected,
     Reason,
     ReceiptReported,
-    Sender,
     TypingReported,
 )
 from shared.ids import CONVERSATION, SHOP, show_id
@@ -46,14 +49,18 @@ EDIT: Final = """
         content = $6::jsonb, edited_at = now()
     FROM identities i
     WHERE m.shop_id = $1 AND m.channel_id = $2 AND m.external_id = $5 AND m.deleted_at IS NULL
-      AND (i.shop_id, i.id) = (m.shop_id, m.identity_id) AND i.account = $3 AND i.peer = $4
+      AND (i.shop_id, i.id) = (m.shop_id, m.identity_id) AND i.contact_id = (
+          SELECT k.contact_id FROM identities k
+          WHERE (k.shop_id, k.channel_type, k.account, k.peer) = ($1, i.channel_type, $3, $4))
     RETURNING m.id, m.conversation_id, i.contact_id
 """
 DELETE: Final = """
     UPDATE messages m SET deleted_at = coalesce(m.deleted_at, now())
     FROM identities i
     WHERE m.shop_id = $1 AND m.channel_id = $2 AND m.external_id = $5
-      AND (i.shop_id, i.id) = (m.shop_id, m.identity_id) AND i.account = $3 AND i.peer = $4
+      AND (i.shop_id, i.id) = (m.shop_id, m.identity_id) AND i.contact_id = (
+          SELECT k.contact_id FROM identities k
+          WHERE (k.shop_id, k.channel_type, k.account, k.peer) = ($1, i.channel_type, $3, $4))
     RETURNING m.id, m.conversation_id, i.contact_id
 """
 BLOCK: Final = """
@@ -65,6 +72,7 @@ TYPIST: Final = """
     WHERE i.shop_id = $1 AND i.channel_type = $2 AND i.account = $3 AND i.peer = $4 AND c.status <> 'closed'
     ORDER BY c.updated_at DESC LIMIT 1
 """
+LOCKING: Final = (MessageEdited, MessageDeleted, ReceiptReported)  # after the messages of their set are written
 UNKNOWN_MESSAGE: Final = Reason(
     code="unknown_message", detail="The message it speaks of is not here (yet); replay it later."
 )
@@ -76,7 +84,7 @@ class Landed:
 
     shops: set[Any] = field(default_factory=set)
     typing: list[TypingSeen] = field(default_factory=list)
-    sent: bool = False
+    sent: bool = False  # the outbox has changed: something was sent, or a file is to be fetched
 
 
 @dataclass(slots=True)
@@ -88,78 +96,81 @@ class Surroundings:
     show_channel: ShowChannel
 
 
-async def land(
-    connection: AsyncConnection, arrivals: Sequence[Arrival], around: Surroundings, *, journaled: bool = False
-) -> Landed:
-    """Land what is new of these events, in the caller's transaction. `journaled`: they are replayed from quarantine.
+async def land(connection: AsyncConnection, arrivals: Sequence[Arrival], around: Surroundings) -> Landed:
+    """Land what is new of these events, in the caller's transaction.
 
     Raises `Overtaken`: another transaction came first with the same people; the same call again finds them.
     """
-    raw = await driver(connection)
-    staged = await stage(raw, arrivals, journaled=journaled)
     landed = Landed()
-    if not staged.fresh:
+    if not arrivals:
         return landed
-    news = [
-        journal.quarantined_event(arrival, reason)
-        for arrival in staged.fresh
-        if (reason := journal.undigested_reason(arrival)) is not None
-    ]
-    news += await land_people(raw, staged)
-    landed.shops = {arrival.channel.shop_id for arrival in staged.fresh}
+    raw = await driver(connection)
+    staged = await stage(raw, arrivals)
+    if not staged.fresh and not staged.held:
+        return landed
+    news = [journal.quarantined_event(arrival, arrival.held) for arrival in staged.held if arrival.held]
+    news += await land_people(connection, staged)
+    news += await accounts.reports(connection, staged.fresh, around.show_channel)
+    landed.shops = {arrival.channel.shop_id for arrival in [*staged.fresh, *staged.held]}
     news = await land_messages(connection, staged, around, news)
     news += await land_changes(connection, staged.fresh)
     receipts = [arrival for arrival in staged.fresh if isinstance(arrival.event, ReceiptReported)]
     if receipts:
         news += await ledger.apply(connection, receipts, around.show_channel)
         landed.sent = True
+    landed.sent = landed.sent or staged.ordered
     landed.typing = await typists(raw, staged.fresh)
     await append(raw, news)
     return landed
 
 
-async def land_people(raw: Any, staged: Staged) -> list[NewEvent]:
-    """Make the people who are new, and note who has blocked us or come back."""
-    strangers = [
-        (arrival, sender)
-        for arrival in staged.fresh
-        if (sender := sender_of(arrival)) is not None and key_of(arrival) not in staged.people
-    ]
+async def land_people(connection: AsyncConnection, staged: Staged) -> list[NewEvent]:
+    """Make the people who are new, recognise those who are not, and note who has blocked us or come back."""
+    raw, known = await driver(connection), set(staged.people)
     news: list[NewEvent] = []
+    strangers = newcomers(staged.fresh, staged.people)
     if strangers:
-        made, news = await make_people(raw, senders_of(strangers), staged.now)
+        made, news = await make_people(connection, strangers)
         staged.people |= made
+    news += await kinship.recognise(connection, staged, known)
+    news += await kinship.move(connection, staged.fresh)
+    if any(event.type == "contact.linked" for event in news):
+        await kinship.find_conversations(raw, staged)
     for arrival in staged.fresh:
-        if isinstance(arrival.event, PeerConnected | PeerBlocked):
-            blocked_at = staged.now if isinstance(arrival.event, PeerBlocked) else None
-            await raw.execute(BLOCK, *key_of(arrival), blocked_at)
+        match arrival.event:
+            case PeerBlocked():
+                await raw.execute(BLOCK, *key_of(arrival), staged.now)
+                staged.blocked.add(key_of(arrival))
+            case PeerConnected():
+                await raw.execute(BLOCK, *key_of(arrival), None)
+                staged.blocked.discard(key_of(arrival))
+            case MessageReceived() if staged.blocked and key_of(arrival) in staged.blocked:
+                await raw.execute(BLOCK, *key_of(arrival), None)
+                staged.blocked.discard(key_of(arrival))
     return news
-
-
-def sender_of(arrival: Arrival) -> Sender | None:
-    """What is told of the sender, by the events that make a contact."""
-    match arrival.event:
-        case MessageReceived() | PeerConnected():
-            return arrival.event.sender
-        case Echo():
-            return Sender()
-        case _:
-            return None
 
 
 async def land_messages(
     connection: AsyncConnection, staged: Staged, around: Surroundings, news: Sequence[NewEvent]
 ) -> list[NewEvent]:
-    """Write the messages, and with them the events so far; answer with those still to be written."""
+    """Write the messages; answer with the events still to be written.
+
+    In the common case the events go out with the messages, in one statement. It takes the lock of the feed, which
+    everyone takes last: so not where the set has locks to take after it.
+    """
     messages = [(a, staged.people[key_of(a)]) for a in staged.fresh if isinstance(a.event, MessageReceived | Echo)]
     if not messages:
         return list(news)
     raw = await driver(connection)
     lines = await place(raw, messages, staged.conversations, now=staged.now, reopen_days=around.reopen_days)
+    files = [file for line in lines for file in files_of(line)]
+    if files:
+        await fetching.order(raw, files)
+        staged.ordered = True
     now = show_time(staged.now)
     told = [line_event(line, now) for line in lines]
     changed = list({c.id: c for line in lines if (c := line.conversation).news}.values())
-    if not changed:
+    if not changed and not any(isinstance(arrival.event, LOCKING) for arrival in staged.fresh):
         await lock_feeds(raw, {event.shop_id for event in told})
         await write(raw, lines, [*news, *told])
         return []
@@ -189,14 +200,30 @@ async def land_changes(connection: AsyncConnection, fresh: Sequence[Arrival]) ->
     news = []
     for arrival in (a for a in fresh if isinstance(a.event, MessageEdited)):
         assert isinstance(arrival.event, MessageEdited)
-        content = arrival.event.content.model_dump_json(exclude_none=True)
-        row = await raw.fetchrow(EDIT, *which(arrival), arrival.event.external_id, content)
+        content = fetching.claimed(arrival.event.content)
+        row = await raw.fetchrow(
+            EDIT, *which(arrival), arrival.event.external_id, content.model_dump_json(exclude_none=True)
+        )
+        if row is not None:
+            await order_files(raw, arrival, row["id"], content)
         news.append(await changed(connection, arrival, row, "message.edited"))
     for arrival in (a for a in fresh if isinstance(a.event, MessageDeleted)):
         assert isinstance(arrival.event, MessageDeleted)
         row = await raw.fetchrow(DELETE, *which(arrival), arrival.event.external_id)
         news.append(await changed(connection, arrival, row, "message.deleted"))
     return news
+
+
+def files_of(line: Line) -> list[Order]:
+    """The files of a message that are still at the provider."""
+    wanted = fetching.expected(line.person.shop_id, line.id, line.event.content)
+    return [(file, line.event.address, line.arrival.channel.id) for file in wanted]
+
+
+async def order_files(raw: Any, arrival: Arrival, message_id: uuid.UUID, content: Content) -> None:
+    wanted = fetching.expected(arrival.channel.shop_id, message_id, content)
+    if wanted:
+        await fetching.order(raw, [(file, arrival.event.address, arrival.channel.id) for file in wanted])
 
 
 def which(arrival: Arrival) -> tuple[Any, ...]:

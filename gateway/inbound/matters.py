@@ -10,8 +10,10 @@ from typing import Any, Final
 from pydantic_core import to_json
 
 from gateway.events.feed import APPEND_CTE, NewEvent, columns
+from gateway.files.fetching import claimed
 from gateway.inbound.arrivals import Arrival
 from gateway.inbound.people import Person
+from shared.content import Album, Media, Reaction
 from shared.events import Echo, Evidence, MessageReceived, Status
 from shared.ids import CONVERSATION, MESSAGE, new_uuid, show_id
 from shared.model import show_time
@@ -50,12 +52,14 @@ WRITE: Final = f"WITH {WRITE_CTES}, {APPEND_CTE}"
 QUOTED: Final = """
     SELECT t.n, coalesce(
         (SELECT p.message_id FROM message_parts p JOIN messages m ON (m.shop_id, m.id) = (p.shop_id, p.message_id)
+         JOIN identities i ON (i.shop_id, i.id) = (m.shop_id, m.identity_id)
          WHERE (p.shop_id, p.channel_id, p.external_id) = (t.shop_id, t.channel_id, t.external_id)
-           AND m.identity_id = t.identity_id LIMIT 1),
-        (SELECT m.id FROM messages m WHERE (m.shop_id, m.channel_id, m.identity_id, m.external_id)
-                                         = (t.shop_id, t.channel_id, t.identity_id, t.external_id))) AS id
+           AND i.contact_id = t.contact_id LIMIT 1),
+        (SELECT m.id FROM identities i JOIN messages m
+           ON (m.shop_id, m.channel_id, m.identity_id, m.external_id) = (i.shop_id, t.channel_id, i.id, t.external_id)
+         WHERE (i.shop_id, i.contact_id) = (t.shop_id, t.contact_id) LIMIT 1)) AS id
     FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[]) WITH ORDINALITY
-         AS t (shop_id, channel_id, identity_id, external_id, n)
+         AS t (shop_id, channel_id, contact_id, external_id, n)
 """
 
 Matter = tuple[uuid.UUID, str]  # contact, thread
@@ -143,7 +147,10 @@ def put(arrival: Arrival, person: Person, conversation: Conversation, now: datet
     assert isinstance(arrival.event, MessageReceived | Echo)
     conversation.last_seq += 1
     inward = isinstance(arrival.event, MessageReceived)
-    line = Line(arrival, arrival.event, person, conversation, conversation.last_seq, inward)
+    event = arrival.event
+    if isinstance(event.content, Media | Album):
+        event = event.model_copy(update={"content": claimed(event.content)})
+    line = Line(arrival, event, person, conversation, conversation.last_seq, inward)
     conversation.last = line
     if inward:
         conversation.heard = line
@@ -154,22 +161,39 @@ def put(arrival: Arrival, person: Person, conversation: Conversation, now: datet
     return line
 
 
+def names(line: Line) -> str | None:
+    """The provider's id of the message that this one answers or reacts to."""
+    content = line.event.content
+    return content.target if isinstance(content, Reaction) else line.event.reply_to
+
+
 async def find_quoted(connection: Any, lines: Sequence[Line]) -> None:
-    quoting = [line for line in lines if line.event.reply_to]
+    quoting = [line for line in lines if names(line)]
     if not quoting:
         return
     rows = await connection.fetch(
         QUOTED,
         [line.person.shop_id for line in quoting],
         [line.arrival.channel.id for line in quoting],
-        [line.person.identity_id for line in quoting],
-        [line.event.reply_to for line in quoting],
+        [line.person.contact_id for line in quoting],
+        [names(line) for line in quoting],
     )
     for row in rows:
-        quoting[row["n"] - 1].reply_to = row["id"]
+        if row["id"] is not None:
+            point_to(quoting[row["n"] - 1], row["id"])
+
+
+def point_to(line: Line, message_id: uuid.UUID) -> None:
+    """The message is known: it is named by our id from here on."""
+    line.reply_to = message_id
+    if isinstance(line.event.content, Reaction):
+        content = line.event.content.model_copy(update={"target": show_id(MESSAGE, message_id)})
+        line.event = line.event.model_copy(update={"content": content})
 
 
 async def open_conversations(connection: Any, opened: Sequence[Conversation]) -> None:
+    if not opened:
+        return
     lasts = [last_of(conversation) for conversation in opened]
     await connection.execute(
         OPEN,

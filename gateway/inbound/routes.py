@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 
 from gateway.calls import PROBLEMS, Call, CanRead, CanWrite, the_id
-from gateway.inbound.arrivals import Arrival, ChannelInfo, arrive
+from gateway.inbound.arrivals import Arrival, ChannelInfo
 from gateway.inbound.ingest import Ingest, is_transient
 from gateway.inbound.land import describe
 from gateway.paging import After, Limit, Page, read_uuid_cursor, show_cursor
@@ -32,7 +32,7 @@ LIST: Final = (
 )
 BY_ID: Final = sa.text(
     """
-    SELECT j.*, c.type AS channel_type, c.name AS channel_name FROM journal j
+    SELECT j.*, c.type AS channel_type, c.account FROM journal j
     JOIN channels c ON (c.shop_id, c.id) = (j.shop_id, j.channel_id) WHERE j.shop_id = :shop_id AND j.id = :id
     """
 )
@@ -97,8 +97,8 @@ async def replay(call: CanWrite, id: str, request: Request) -> InboundView:
         return inbound_view(row, whole=True)
     ingest = request.app.state.ingest
     assert isinstance(ingest, Ingest)
-    channel = ChannelInfo(row.channel_id, row.shop_id, row.channel_type, row.channel_name)
-    arrivals = await events_of(call, row, channel)
+    channel = ChannelInfo(row.channel_id, row.shop_id, row.channel_type, row.account)
+    arrivals = await events_of(call, ingest, row, channel)
     try:
         await ingest.replay(arrivals, row=(row.shop_id, row.id))
     except Exception as error:
@@ -110,12 +110,14 @@ async def replay(call: CanWrite, id: str, request: Request) -> InboundView:
         return inbound_view(await the_row(call, connection, id), whole=True)
 
 
-async def events_of(call: Call, row: Any, channel: ChannelInfo) -> Sequence[Arrival]:
-    """The events of a journal row: as they were understood, or parsed anew where they were not."""
+async def events_of(call: Call, ingest: Ingest, row: Any, channel: ChannelInfo) -> Sequence[Arrival]:
+    """The event of a journal row, or where it was not understood, what its payload gives when it is parsed anew."""
     event = EVENT.validate_json(row.event)
     if not isinstance(event, Undigested):
-        arrival = arrive(channel, event)
-        arrival.number = row.id
+        arrival = await ingest.route(channel, event)
+        if arrival.held is not None:
+            raise not_understood(arrival.held.detail)
+        arrival.number, arrival.journaled = row.id, True
         return [arrival]
     question = ReparseRequest(channel_id=show_id(CHANNEL, channel.id), body=event.raw, headers=event.headers)
     try:
@@ -123,5 +125,13 @@ async def events_of(call: Call, row: Any, channel: ChannelInfo) -> Sequence[Arri
     except NoAnswer as error:
         raise Problem("unavailable", "No connector of this type runs just now; start one and try again.") from error
     if answer.problem is not None:
-        raise Problem("conflict", f"It still cannot be understood: {answer.problem}. It stays in quarantine.")
-    return [arrive(channel, parsed) for parsed in answer.events]
+        raise not_understood(answer.problem)
+    arrivals = [await ingest.route(channel, parsed) for parsed in answer.events]
+    for arrival in arrivals:
+        if isinstance(arrival.event, Undigested) and arrival.dedupe == row.dedupe:
+            raise not_understood(arrival.event.reason.detail)
+    return arrivals
+
+
+def not_understood(why: str) -> Problem:
+    return Problem("conflict", f"It still cannot be understood: {why}. It stays in quarantine.")

@@ -5,17 +5,17 @@ One statement for a whole set, since on most machines the way to the database co
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
 from gateway.inbound.arrivals import Arrival, is_journaled
 from gateway.inbound.people import Key, Person, key_of
-from shared.events import Undigested
 from shared.ids import CONTACT, show_id
 
 # The conversation's row is locked: its numbers are about to move. Two transactions that open or make the same thing
-# at once are told apart by the unique constraints, and the later one starts again.
+# at once are told apart by the unique constraints, and the later one starts again. The journal is written in the same
+# order by everyone, so that nobody waits in a circle; of copies in one set the first counts, since it has the place.
 STAGE: Final = """
     WITH t AS MATERIALIZED (
         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bytea[], $5::text[], $6::text[], $7::text[],
@@ -27,16 +27,16 @@ STAGE: Final = """
         INSERT INTO journal (shop_id, id, channel_id, dedupe, kind, state, reason, event, raw, processed_at)
         SELECT shop_id, number, channel_id, dedupe, kind, state, reason::jsonb, event, raw,
                CASE WHEN state = 'processed' THEN now() END
-        FROM t WHERE dedupe IS NOT NULL ORDER BY dedupe
+        FROM t WHERE dedupe IS NOT NULL ORDER BY dedupe, n
         ON CONFLICT (shop_id, channel_id, dedupe) DO NOTHING
         RETURNING id
     )
     SELECT t.n, t.dedupe IS NULL OR j.id IS NOT NULL AS fresh, now() AS now,
-           i.id AS identity_id, i.contact_id, i.name,
+           i.id AS identity_id, i.contact_id, i.name, i.blocked_at,
            c.id, c.status, c.closed_at, c.last_seq, c.unread, c.waiting_since
     FROM t LEFT JOIN j ON j.id = t.number
     LEFT JOIN LATERAL (
-        SELECT i.id, i.contact_id, p.name
+        SELECT i.id, i.contact_id, i.blocked_at, p.name
         FROM identities i JOIN contacts p ON (p.shop_id, p.id) = (i.shop_id, i.contact_id)
         WHERE (i.shop_id, i.channel_type, i.account, i.peer) = (t.shop_id, t.channel_type, t.account, t.peer)
     ) i ON true
@@ -51,18 +51,24 @@ STAGE: Final = """
 
 @dataclass(slots=True)
 class Staged:
-    """What the first statement told: the fresh events, who is behind them, and the rows of their conversations."""
+    """What the first statement told: the fresh events, who is behind them, and the rows of their conversations.
+
+    `held` are fresh too, and kept in quarantine. `blocked` are those among the people who had blocked us.
+    """
 
     now: datetime
-    fresh: list[Arrival]
-    people: dict[Key, Person]
-    conversations: dict[tuple[uuid.UUID, str], Any]
+    fresh: list[Arrival] = field(default_factory=list)
+    held: list[Arrival] = field(default_factory=list)
+    people: dict[Key, Person] = field(default_factory=dict)
+    conversations: dict[tuple[uuid.UUID, str], Any] = field(default_factory=dict)
+    blocked: set[Key] = field(default_factory=set)
+    ordered: bool = False
+    """Whether files are to be fetched."""
 
 
-async def stage(raw: Any, arrivals: Sequence[Arrival], *, journaled: bool) -> Staged:
-    """Journal and look up. `journaled`: the rows of the journal exist, and all events count as fresh."""
-    record = [is_journaled(arrival.event) and not journaled for arrival in arrivals]
-    undigested = [a.event if isinstance(a.event, Undigested) else None for a in arrivals]
+async def stage(raw: Any, arrivals: Sequence[Arrival]) -> Staged:
+    """Journal and look up. What is journaled already counts as fresh: it never landed."""
+    record = [is_journaled(arrival.event) and not arrival.journaled for arrival in arrivals]
     addresses = [arrival.event.address for arrival in arrivals]
     rows = await raw.fetch(
         STAGE,
@@ -71,9 +77,9 @@ async def stage(raw: Any, arrivals: Sequence[Arrival], *, journaled: bool) -> St
         [a.channel.id for a in arrivals],
         [a.dedupe if wanted else None for a, wanted in zip(arrivals, record, strict=True)],
         [a.event.kind for a in arrivals],
-        ["processed" if event is None else "quarantined" for event in undigested],
-        [None if event is None else event.reason.model_dump_json() for event in undigested],
-        [None if event is None else event.model_dump_json() for event in undigested],
+        ["quarantined" if a.held else "processed" for a in arrivals],
+        [a.held.model_dump_json() if a.held else None for a in arrivals],
+        [a.event.model_dump_json() if a.held else None for a in arrivals],
         [a.event.raw for a in arrivals],
         [address.channel for address in addresses],
         [address.account for address in addresses],
@@ -84,9 +90,12 @@ async def stage(raw: Any, arrivals: Sequence[Arrival], *, journaled: bool) -> St
 
 
 def collect(arrivals: Sequence[Arrival], rows: Sequence[Any]) -> Staged:
-    staged = Staged(rows[0]["now"], [], {}, {})
+    staged = Staged(rows[0]["now"])
     for arrival, row in zip(arrivals, rows, strict=True):
         if not row["fresh"]:
+            continue
+        if arrival.held is not None:
+            staged.held.append(arrival)
             continue
         staged.fresh.append(arrival)
         contact_id = row["contact_id"]
@@ -96,6 +105,8 @@ def collect(arrivals: Sequence[Arrival], rows: Sequence[Any]) -> Staged:
                 staged.people[key] = Person(
                     key[0], row["identity_id"], contact_id, row["name"], show_id(CONTACT, contact_id)
                 )
+                if row["blocked_at"] is not None:
+                    staged.blocked.add(key)
             if row["id"] is not None:
                 staged.conversations[contact_id, arrival.event.address.thread or ""] = row
     return staged

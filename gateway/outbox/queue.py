@@ -14,7 +14,8 @@ PUT: Final = """
 # The head of each lane that is due and not in anyone's hands. A row that another relay has locked is skipped, and hides
 # the rows behind it, since those see it as unfinished.
 CLAIM: Final = """
-    UPDATE outbox SET state = 'sending', attempts = attempts + 1, lease_until = now() + $2::interval
+    UPDATE outbox SET state = 'sending', attempts = attempts + 1,
+        lease_until = now() + CASE kind WHEN 'fetch_media' THEN $3::interval ELSE $2::interval END
     WHERE (shop_id, id) IN (
         SELECT o.shop_id, o.id FROM outbox o JOIN channels c ON (c.shop_id, c.id) = (o.shop_id, o.channel_id)
         WHERE o.state = 'ready' AND o.available_at <= now() AND c.state = 'active'
@@ -30,8 +31,12 @@ LAPSED: Final = """
 """
 
 REPLY: Final = 0  # priority of answers; bulk comes after them
-BACKOFF_S: Final = {"chat": (1, 2, 5, 10, 30, 60, 120, 300), "mail": (60, 300, 900, 1800, 3600, 7200)}
-DEADLINE: Final = {"chat": timedelta(hours=1), "mail": timedelta(days=2)}
+BACKOFF_S: Final = {
+    "chat": (1, 2, 5, 10, 30, 60, 120, 300),
+    "mail": (60, 300, 900, 1800, 3600, 7200),
+    "file": (1, 5, 30, 120, 600),
+}
+DEADLINE: Final = {"chat": timedelta(hours=1), "mail": timedelta(days=2), "file": timedelta(hours=12)}
 
 
 async def put(

@@ -33,6 +33,8 @@ SWEEP_EVERY_S: Final = 2.0
 CLAIM_MAX: Final = 50
 IN_FLIGHT_MAX: Final = 200
 LEASE: Final = timedelta(seconds=30)
+FETCH_LEASE: Final = timedelta(minutes=5)  # a large file takes its time
+REPORTED: Final = frozenset({"send_message", "fetch_media"})  # how they ended comes back as a message of its own
 COMMAND: Final[TypeAdapter[AnyCommand]] = TypeAdapter(AnyCommand)
 RELEASE: Final = (
     "UPDATE outbox SET state = 'ready', lease_until = NULL, available_at = now() + $3::interval "
@@ -92,14 +94,14 @@ class Relay:
             return []
         async with self._db.system() as connection:
             raw = await driver(connection)
-            rows = await raw.fetch(CLAIM, free, LEASE)
+            rows = await raw.fetch(CLAIM, free, LEASE, FETCH_LEASE)
         return sorted(rows, key=lambda row: (row["priority"], row["id"]))
 
     async def _hand_out(self, row: Any) -> None:
         delivery = Delivery(
             channel_id=show_id(CHANNEL, row["channel_id"]),
             command=COMMAND.validate_json(row["command"]),
-            attempt=row["attempts"] if row["kind"] == "send_message" else 0,
+            attempt=row["attempts"] if row["kind"] in REPORTED else 0,
         )
         try:
             await self._bus.publish(outbound(row["channel_type"]), delivery)
@@ -107,7 +109,7 @@ class Relay:
             log.warning("relay.not_taken", channel=delivery.channel_id, error=type(error).__name__)
             await self._execute(RELEASE, row["shop_id"], row["id"], timedelta(seconds=1), row["attempts"])
             return
-        if row["kind"] != "send_message":  # signals of the moment have no outcome to wait for
+        if row["kind"] not in REPORTED:  # signals of the moment have no outcome to wait for
             await self._execute(DONE, row["shop_id"], row["id"])
 
     async def _execute(self, statement: str, *values: Any) -> None:

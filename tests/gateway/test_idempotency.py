@@ -14,10 +14,12 @@ from shopbell_client import Conflict
 from starlette.types import Message as AsgiMessage
 from starlette.types import Scope
 
+from shared.events import MessageReceived
 from tests.support.customer import Customer, fresh
 from tests.support.eventually import eventually
+from tests.support.operations import undigested
 from tests.support.product import Running, Shop
-from tests.support.tables import query
+from tests.support.tables import execute, query
 
 REPLAYED = "idempotency-replayed"
 
@@ -174,6 +176,153 @@ async def test_while_the_first_call_is_at_work_the_second_is_told_to_wait(
 
 class Undone(Exception):
     """The first call comes to nothing."""
+
+
+# Calls whose answers are secrets, or that act outside a transaction
+
+
+async def test_a_repeat_of_what_shows_a_secret_once_shows_the_same_and_makes_nothing_more(
+    running: Running, shop: Shop, http: httpx.AsyncClient
+) -> None:
+    calls: tuple[tuple[str, Any, str], ...] = (
+        ("/v1/keys", {"name": "A", "scopes": ["read"]}, "key"),
+        (f"/v1/agents/{shop.agent}/tokens", {"ttl_s": 60}, "token"),
+    )
+    for path, body, secret in calls:
+        first = await post(http, shop, path, body, f"k-{secret}")
+        again = await post(http, shop, path, body, f"k-{secret}")
+        assert (first.status_code, again.status_code, again.headers[REPLAYED]) == (201, 201, "true")
+        assert again.content == first.content
+        other = await post(http, shop, path, body | {"surprise": 1}, f"k-{secret}")
+        assert other.status_code == 422
+        kept = await query(running, "SELECT body FROM idempotency WHERE shop_id = :id", id=shop.uuid)
+        assert not any(first.json()[secret].encode() in bytes(row.body) for row in kept)
+    tokens = await query(running, "SELECT 1 FROM agent_tokens WHERE shop_id = :id", id=shop.uuid)
+    assert len(tokens) == 1
+    assert [key.name for key in (await shop.client.keys.list()).items if key.name == "A"] == ["A"]
+
+
+async def test_a_token_may_be_asked_for_without_a_body(shop: Shop, http: httpx.AsyncClient) -> None:
+    headers = {"Authorization": f"Bearer {shop.key}", "Idempotency-Key": "k1"}
+    answers = [await http.post(f"{shop.url}/v1/agents/{shop.agent}/tokens", headers=headers) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert answers[0].content == answers[1].content
+
+
+async def test_an_answer_that_cannot_be_opened_any_more_is_not_made_anew(
+    running: Running, shop: Shop, http: httpx.AsyncClient
+) -> None:
+    """As after a change of the server's secret key."""
+    await post(http, shop, "/v1/contacts", {"name": "A"}, "k1")
+    await execute(running, "UPDATE idempotency SET body = decode('00', 'hex') WHERE shop_id = :id", id=shop.uuid)
+    again = await post(http, shop, "/v1/contacts", {"name": "A"}, "k1")
+    assert (again.status_code, again.json()["code"]) == (409, "conflict")
+    assert len((await shop.client.contacts.list()).items) == 1
+
+
+async def test_kept_answers_do_not_open_for_another_caller_or_key(
+    running: Running, shop: Shop, http: httpx.AsyncClient
+) -> None:
+    for key in ("k1", "k2"):
+        await post(http, shop, "/v1/contacts", {"name": "A"}, key)
+    await execute(
+        running,
+        "UPDATE idempotency SET body = (SELECT body FROM idempotency WHERE shop_id = :id AND key = 'k1') "
+        "WHERE shop_id = :id AND key = 'k2'",
+        id=shop.uuid,
+    )
+    assert (await post(http, shop, "/v1/contacts", {"name": "A"}, "k2")).status_code == 409
+
+
+async def test_typing_takes_a_key_and_refuses_one_that_is_none(
+    shop: Shop, conversation: str, http: httpx.AsyncClient
+) -> None:
+    path = f"/v1/conversations/{conversation}/typing"
+    answers = [await post(http, shop, path, {"on": True}, "k1") for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [202, 202]
+    assert answers[0].content == answers[1].content
+    assert (await post(http, shop, path, {"on": True}, "x" * 256)).status_code == 422
+
+
+async def test_typing_does_not_wait_for_who_changes_the_conversation(
+    running: Running, shop: Shop, conversation: str, http: httpx.AsyncClient
+) -> None:
+    async with running.core.db.system() as connection:
+        hold = sa.text("SELECT 1 FROM conversations WHERE shop_id = :id FOR UPDATE")
+        await connection.execute(hold, {"id": shop.uuid})
+        async with asyncio.timeout(5):
+            answer = await post(http, shop, f"/v1/conversations/{conversation}/typing", {"on": True})
+    assert answer.status_code == 202
+
+
+async def test_a_replay_repeated_gives_the_same_answer(
+    running: Running, shop: Shop, http: httpx.AsyncClient
+) -> None:
+    """What was received stays in quarantine until it can be understood; the key is free until then."""
+    customer = Customer(running, shop)
+    inbound, question = await quarantined(running, customer)
+    path = f"/v1/inbound/{inbound}/replay"
+    assert (await post(http, shop, path, {}, "k1")).status_code == 409
+    await execute(
+        running, "UPDATE journal SET event = :event WHERE shop_id = :id AND state = 'quarantined'",
+        id=shop.uuid, event=question.model_dump_json(),
+    )  # fmt: skip
+    first = await post(http, shop, path, {}, "k1")
+    assert (first.status_code, first.json()["state"], REPLAYED in first.headers) == (200, "processed", False)
+    again = await post(http, shop, path, {}, "k1")
+    assert (again.status_code, again.headers[REPLAYED], again.content) == (200, "true", first.content)
+    assert len((await shop.client.conversations.list()).items) == 1
+
+
+async def test_a_key_of_another_call_replays_nothing(running: Running, shop: Shop, http: httpx.AsyncClient) -> None:
+    inbound, question = await quarantined(running, Customer(running, shop))
+    await execute(
+        running, "UPDATE journal SET event = :event WHERE shop_id = :id AND state = 'quarantined'",
+        id=shop.uuid, event=question.model_dump_json(),
+    )  # fmt: skip
+    await post(http, shop, "/v1/contacts", {"name": "A"}, "k1")
+    refused = await post(http, shop, f"/v1/inbound/{inbound}/replay", {}, "k1")
+    assert (refused.status_code, refused.json()["code"]) == (422, "idempotency_mismatch")
+    assert (await shop.client.inbound.get(inbound)).state == "quarantined"
+
+
+async def quarantined(running: Running, customer: Customer) -> tuple[str, MessageReceived]:
+    """Something in quarantine, and what it would be if it were understood."""
+    await customer.tell(undigested(customer))
+    (row,) = (await customer.shop.client.inbound.list(state="quarantined")).items
+    return row.id, customer.message("Hello?")
+
+
+# Refusals that pass
+
+
+async def test_a_refusal_that_can_pass_is_forgotten(
+    running: Running, shop: Shop, conversation: str, http: httpx.AsyncClient
+) -> None:
+    """The caller mends what stood in the way and repeats: with the same key, as it was told."""
+    path, body = a_reply(conversation)
+    await shop.client.channels.update(shop.channel, state="paused")
+    paused = await post(http, shop, path, body, "k1")
+    assert (paused.status_code, paused.json()["code"]) == (422, "channel_paused")
+    await shop.client.channels.update(shop.channel, state="active")
+    assert (await post(http, shop, path, body, "k1")).status_code == 201
+    (sent,) = await replies(shop, conversation)
+    await eventually(lambda: shop.client.messages.get(sent), lambda message: message.status == "sent")
+    retry = f"/v1/messages/{sent}/retry"
+    assert (await post(http, shop, retry, {}, "k2")).json()["code"] == "conflict"
+    await execute(running, "UPDATE messages SET status = 'failed' WHERE shop_id = :id", id=shop.uuid)
+    assert (await post(http, shop, retry, {}, "k2")).status_code == 200
+
+
+async def test_a_customer_who_comes_back_can_be_written_to_with_the_same_key(
+    running: Running, shop: Shop, conversation: str, http: httpx.AsyncClient
+) -> None:
+    path, body = a_reply(conversation)
+    await execute(running, "UPDATE identities SET blocked_at = now() WHERE shop_id = :id", id=shop.uuid)
+    blocked = await post(http, shop, path, body, "k1")
+    assert (blocked.status_code, blocked.json()["code"]) == (422, "unsupported")
+    await execute(running, "UPDATE identities SET blocked_at = NULL WHERE shop_id = :id", id=shop.uuid)
+    assert (await post(http, shop, path, body, "k1")).status_code == 201
 
 
 # Crashes

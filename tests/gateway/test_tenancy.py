@@ -122,6 +122,13 @@ async def two_shops(running: Running, things: Things, their_things: Things) -> t
     for full in (things, their_things):
         await full.shop.client.contacts.create(name="Kept", idempotency_key="kept")
         await full.shop.client.agents.token(full.agent)
+        await full.shop.client.contacts.code(full.contact)
+        await execute(
+            running,
+            "INSERT INTO templates (shop_id, channel_id, name, language, status, body, places, usable) "
+            "SELECT shop_id, id, 'ready', 'en', 'APPROVED', '', '{}', true FROM channels WHERE shop_id = :shop",
+            shop=full.shop.uuid,
+        )
         await execute(
             running,
             "INSERT INTO outbox (shop_id, lane, kind, channel_id, channel_type, command, deadline_at, available_at) "

@@ -38,6 +38,7 @@ class Customer:
     peer: str = field(default_factory=lambda: fresh("peer"))
     channel: str = ""
     channel_type: str = "webchat"
+    account: str = ""
 
     @property
     def channel_id(self) -> str:
@@ -45,7 +46,7 @@ class Customer:
 
     @property
     def address(self) -> Address:
-        return Address(channel=self.channel_type, account=self.channel_id, peer=self.peer)
+        return Address(channel=self.channel_type, account=self.account or self.channel_id, peer=self.peer)
 
     async def tell(self, *events: InboundEvent) -> None:
         """Hand events over, as the channel's connector does; returns once they are safe."""

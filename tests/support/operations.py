@@ -32,6 +32,7 @@ class Things:
     key: str
     agent: str
     channel: str
+    attachment: str
 
 
 async def make_things(running: Running, shop: Shop) -> Things:
@@ -54,6 +55,7 @@ async def make_things(running: Running, shop: Shop) -> Things:
     key = await shop.client.keys.create(name="Another key", scopes=["read"])
     agent = await shop.client.agents.create(name="Another agent")
     channel = await shop.client.channels.create(type="webchat", name="Another chat")
+    attachment = await shop.client.attachments.create(b"A few words.", name="words.txt", mime="text/plain")
     return Things(
         shop=shop,
         contact=(await customer.conversation()).contact.id,
@@ -66,6 +68,7 @@ async def make_things(running: Running, shop: Shop) -> Things:
         key=key.id,
         agent=agent.id,
         channel=channel.id,
+        attachment=attachment.id,
     )
 
 
@@ -100,6 +103,7 @@ class Operation:
     path: str
     parameters: tuple[str, ...]
     takes_body: bool
+    takes_file: bool
 
     def url(self, things: Things) -> str:
         return self.path.format(id=ID_OF[self.name](things)) if "{id}" in self.path else self.path
@@ -114,6 +118,8 @@ class Operation:
         body = self.body(things)
         if body is not None and not {"content", "json"} & request.keys():
             request["json"] = body
+        if self.takes_file and "content" not in request:
+            request["files"] = {"file": ("a.txt", b"A few words.", "text/plain")}
         url = request.pop("url", None) or self.url(things)
         return await http.request(self.method, things.shop.url + url, headers=headers, **request)
 
@@ -126,8 +132,12 @@ ID_OF: Final[Mapping[str, Callable[[Things], str]]] = {
     "channels.get": lambda t: t.channel,
     "channels.update": lambda t: t.channel,
     "channels.delete": lambda t: t.channel,
+    "channels.check": lambda t: t.channel,
+    "channels.templates": lambda t: t.channel,
+    "attachments.get": lambda t: t.attachment,
     "contacts.get": lambda t: t.contact,
     "contacts.update": lambda t: t.contact,
+    "contacts.code": lambda t: t.contact,
     "conversations.get": lambda t: t.conversation,
     "conversations.update": lambda t: t.conversation,
     "conversations.assign": lambda t: t.conversation,
@@ -165,11 +175,12 @@ ADMIN_ONLY: Final = frozenset(
 READ_ONLY: Final = frozenset(
     {"me", "agents.list", "agents.get", "channels.list", "channels.get", "contacts.list", "contacts.get"}
     | {"conversations.list", "conversations.get", "messages.list", "messages.get", "messages.receipts"}
-    | {"inbound.list", "inbound.get", "events.list"}
+    | {"inbound.list", "inbound.get", "events.list", "channels.templates", "attachments.get"}
 )
 WRITING: Final = frozenset(
     {"contacts.create", "contacts.update", "conversations.update", "conversations.assign", "conversations.read"}
     | {"conversations.typing", "messages.send", "messages.retry", "messages.resolve", "inbound.replay"}
+    | {"channels.check", "attachments.create", "contacts.code"}
 )
 
 
@@ -182,7 +193,8 @@ def operations(running: Running) -> list[Operation]:
             method=method.upper(),
             path=path,
             parameters=tuple(p["name"] for p in told.get("parameters", ()) if p["in"] == "query"),
-            takes_body="requestBody" in told,
+            takes_body="application/json" in told.get("requestBody", {}).get("content", {}),
+            takes_file="multipart/form-data" in told.get("requestBody", {}).get("content", {}),
         )
         for path, methods in document["paths"].items()
         for method, told in methods.items()

@@ -28,6 +28,7 @@ from shared.files import local_files
 from shared.model import StrictModel
 from shared.settings import Settings
 from tests.support.product import Running, Shop, served
+from tests.support.wordy import Wordy
 
 EXTERNAL_IDS: Final = itertools.count(1)
 
@@ -119,7 +120,7 @@ class Repeatable(Scripted):
 @contextlib.asynccontextmanager
 async def scripted_product(settings: Settings) -> AsyncIterator[Running]:
     """The product with these channels, assembled of the parts of which the real one is."""
-    kinds = {**CONNECTORS, "scripted": loaded(Scripted), "repeatable": loaded(Repeatable)}
+    kinds = {**CONNECTORS, "scripted": loaded(Scripted), "repeatable": loaded(Repeatable), "wordy": loaded(Wordy)}
     types = {name: kind.channel_type for name, kind in kinds.items()}
     async with contextlib.AsyncExitStack() as stack:
         db = await stack.enter_async_context(open_database(settings))

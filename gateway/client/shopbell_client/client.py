@@ -9,7 +9,16 @@ from typing import Self
 import httpx
 
 from shopbell_client.events import ConnectionState, EventStream, fetch_page
-from shopbell_client.groups import Agents, Channels, Contacts, Conversations, InboundJournal, Keys, Messages
+from shopbell_client.groups import (
+    Agents,
+    Attachments,
+    Channels,
+    Contacts,
+    Conversations,
+    InboundJournal,
+    Keys,
+    Messages,
+)
 from shopbell_client.models import Event, EventPage, Me
 from shopbell_client.wire import Wire
 
@@ -40,6 +49,7 @@ class Client:
         self.messages = Messages(self._wire)
         self.contacts = Contacts(self._wire)
         self.channels = Channels(self._wire)
+        self.attachments = Attachments(self._wire)
         self.agents = Agents(self._wire)
         self.keys = Keys(self._wire)
         self.inbound = InboundJournal(self._wire)

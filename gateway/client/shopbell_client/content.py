@@ -103,7 +103,7 @@ class Template(_Part):
     kind: Literal["template"] = "template"
     name: str
     language: str | None = None
-    values: tuple[str, ...] = ()
+    values: JsonValue = None
     named: dict[str, str] = Field(default_factory=dict)
     header_values: tuple[str, ...] = ()
     header_media: Media | None = None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
+from shopbell_client.models import TemplateText
+
 __all__ = ["BadAnswer", "BadRequest", "Conflict", "FieldProblem", "Forbidden", "Gone", "NotFound"]
 __all__ += ["PreconditionFailed", "Problem", "RateLimited", "ServerError", "ShopbellError", "Unauthorized"]
 __all__ += ["Unavailable", "Unreachable", "ValidationFailed"]
@@ -30,6 +32,7 @@ class Problem(BaseModel):
     detail: str = ""
     code: str = ""
     errors: tuple[FieldProblem, ...] = ()
+    templates: tuple[TemplateText, ...] = ()
     request_id: str | None = None
     retry_after_s: float | None = None
 
@@ -45,6 +48,7 @@ class ShopbellError(Exception):
         self.title = problem.title
         self.detail = problem.detail
         self.errors = problem.errors
+        self.templates = problem.templates  # what could be sent where a free answer is not allowed
         self.request_id = problem.request_id  # quote it to the operator of the server
         self.retry_after_s = problem.retry_after_s
 

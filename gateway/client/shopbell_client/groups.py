@@ -13,20 +13,24 @@ from shopbell_client.content import Content
 from shopbell_client.models import (
     Agent,
     AgentToken,
+    Attachment,
     Channel,
+    Check,
     Contact,
     Conversation,
     Inbound,
     Key,
+    LinkCode,
     Message,
     NewKey,
     Page,
     ReadResult,
     Receipt,
+    TemplateText,
 )
 from shopbell_client.wire import QueryValue, Wire
 
-__all__ = ["Agents", "Channels", "Contacts", "Conversations", "InboundJournal", "Keys", "Messages"]
+__all__ = ["Agents", "Attachments", "Channels", "Contacts", "Conversations", "InboundJournal", "Keys", "Messages"]
 
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
@@ -243,6 +247,26 @@ class Channels(Listed[Channel]):
     async def delete(self, channel_id: str) -> None:
         await self._delete("channels", channel_id)
 
+    async def check(self, channel_id: str) -> Check:
+        """Have the provider say whether everything is in order."""
+        return await self._post(Check, "channels", channel_id, "check", key=None)
+
+    async def templates(self, channel_id: str, *, renew: bool = False) -> Page[TemplateText]:
+        """Texts approved beforehand; `renew` asks the provider first."""
+        return await self._page(TemplateText, "channels", channel_id, "templates", renew=renew or None)
+
+
+class Attachments(Group):
+    async def create(
+        self, data: bytes, *, name: str | None = None, mime: str | None = None, idempotency_key: str | None = None
+    ) -> Attachment:
+        """Keep a file; name it in a message within a day."""
+        file = (name or "file", data, mime or "application/octet-stream")
+        return await self._wire.one(Attachment, "POST", "/v1/attachments", file=file, idempotency_key=idempotency_key)
+
+    async def get(self, attachment_id: str) -> Attachment:
+        return await self._get(Attachment, "attachments", attachment_id)
+
 
 class Contacts(Listed[Contact]):
     _model, _name = Contact, "contacts"
@@ -256,6 +280,10 @@ class Contacts(Listed[Contact]):
     async def delete(self, contact_id: str) -> None:
         """Erase the person."""
         await self._delete("contacts", contact_id)
+
+    async def code(self, contact_id: str, *, idempotency_key: str | None = None) -> LinkCode:
+        """A one-time code by which this person is known again on another channel."""
+        return await self._post(LinkCode, "contacts", contact_id, "codes", key=idempotency_key)
 
 
 class Agents(Listed[Agent]):

@@ -22,7 +22,7 @@ from shopbell_client.content import Content, UnknownContent
 __all__ = ["Agent", "AgentToken", "Author", "Channel", "ChannelRef", "Contact", "Conversation", "Event"]
 __all__ += ["EventPage", "Failure", "Identity", "Inbound", "Key", "Me", "Message", "MessageStatus"]
 __all__ += ["NewKey", "Page", "Part", "Principal", "ReadResult", "Reason", "Receipt", "Ref", "ReplyWindow"]
-__all__ += ["TypingSignal"]
+__all__ += ["Attachment", "Check", "LinkCode", "TemplateText", "TypingSignal"]
 
 JsonObject = dict[str, JsonValue]
 T_co = TypeVar("T_co", covariant=True)
@@ -65,6 +65,46 @@ class Channel(Editable):
     settings: JsonObject = {}
     hook_url: str | None = None
     created_at: AwareDatetime | None = None
+
+
+class Check(Resource):
+    """What a provider said of a channel; each problem is a sentence that says what to do."""
+
+    ok: bool
+    problems: tuple[str, ...] = ()
+
+
+class TemplateText(Resource):
+    """A text that a provider approved beforehand; `places` are to be filled."""
+
+    name: str
+    language: str
+    status: str = ""
+    category: str | None = None
+    body: str = ""
+    places: tuple[str, ...] = ()
+    usable: bool = True
+
+
+class Attachment(Resource):
+    """A file; `size` in bytes. `url` serves it without a token and runs out: ask again for a new one."""
+
+    id: str
+    state: str = "kept"
+    mime: str | None = None
+    name: str | None = None
+    size: int | None = None
+    sha256: str | None = None
+    failure: str | None = None
+    url: str | None = None
+    created_at: AwareDatetime | None = None
+
+
+class LinkCode(Resource):
+    """Good once: whoever brings it on another channel is the contact it was made for."""
+
+    code: str = Field(repr=False)
+    expires_at: AwareDatetime
 
 
 class Identity(Resource):

@@ -97,13 +97,15 @@ class Wire:
         *,
         query: Query | None = None,
         body: Mapping[str, Any] | None = None,
+        file: tuple[str, bytes, str] | None = None,
         idempotency_key: str | None = None,
         if_match: str | None = None,
         extra_wait_s: float = 0.0,
     ) -> httpx.Response:
         """Return the successful answer, or raise the error that the last attempt ended with.
 
-        `extra_wait_s` is how long the server may hold the request on purpose (long poll).
+        `file` is (name, bytes, mime) and goes as a form. `extra_wait_s` is how long the server may hold the request on
+        purpose (long poll).
         """
         headers = {"If-Match": if_match} if if_match else {}
         if method == "POST":  # one key for all attempts: that is what makes them safe
@@ -113,6 +115,7 @@ class Wire:
         request = {
             "params": _present(query or {}),
             "content": None if body is None else json.dumps(body, ensure_ascii=False).encode(),
+            "files": None if file is None else {"file": file},
             "headers": headers,
             "timeout": self.timeout_s + extra_wait_s,
         }

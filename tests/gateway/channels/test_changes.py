@@ -3,11 +3,11 @@
 import asyncio
 
 import pytest
-from shopbell_client import ValidationFailed
+from shopbell_client import Conflict, ValidationFailed
 
 from tests.support.customer import Customer
 from tests.support.product import Running, Shop
-from tests.support.tables import query
+from tests.support.tables import execute, query
 
 
 async def test_two_people_change_different_things_at_the_same_moment(shop: Shop) -> None:
@@ -40,6 +40,17 @@ async def test_settings_that_do_not_fit_are_refused_without_being_repeated(shop:
         await shop.client.channels.update(shop.channel, settings={"signing_key": 12345678987, "title": ""})
     assert {error.pointer for error in refusal.value.errors} == {"/settings/signing_key", "/settings/title"}
     assert "12345678987" not in str(refusal.value)
+
+
+async def test_a_channel_of_a_type_that_this_version_lacks_cannot_be_changed_and_can_be_deleted(
+    running: Running, shop: Shop
+) -> None:
+    await execute(running, "UPDATE channels SET type = 'telepathy' WHERE shop_id = :id", id=shop.uuid)
+    for change in ({"name": "B"}, {"state": "paused"}, {"settings": {"title": "B"}}):
+        with pytest.raises(Conflict, match="telepathy"):
+            await shop.client.channels.update(shop.channel, **change)  # type: ignore[arg-type]
+    assert (await shop.client.channels.get(shop.channel)).name == "Site chat"
+    await shop.client.channels.delete(shop.channel)
 
 
 async def test_a_deleted_channel_is_gone_and_its_conversations_stay(running: Running, shop: Shop) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import asyncpg
@@ -13,7 +13,16 @@ import sqlalchemy as sa
 from shopbell_client import Conflict, Inbound
 
 from shared.errors import BusUnavailable, UnknownChannel
-from shared.events import Echo, InboundEvent, PeerBlocked, PeerConnected, Status
+from shared.events import (
+    ChannelReported,
+    Echo,
+    InboundEvent,
+    PeerBlocked,
+    PeerConnected,
+    PeerMoved,
+    Status,
+    TypingReported,
+)
 from shared.ids import CHANNEL, MESSAGE, new_id, read_id
 from tests.support.customer import Customer, fresh
 from tests.support.eventually import eventually
@@ -54,6 +63,12 @@ async def test_the_same_message_told_again_is_one_message(customer: Customer) ->
     await customer.tell(message.model_copy(update={"raw": b"told in another batch"}))
     assert await texts(customer) == ["Hello?"]
     assert (await customer.conversation()).unread == 1
+
+
+async def test_earlier_messages_told_again_after_later_ones_leave_the_order_as_it_was(customer: Customer) -> None:
+    messages = [customer.message(str(n)) for n in range(120)]
+    await customer.tell(*messages, *messages[:60])
+    assert await texts(customer) == [str(n) for n in range(120)]
 
 
 async def test_sixteen_first_messages_at_once_open_one_conversation(customer: Customer) -> None:
@@ -133,6 +148,66 @@ async def test_a_customer_who_blocks_us_cannot_be_written_to_until_they_come_bac
         await customer.shop.client.messages.send(message.conversation, text="Hello!")
     await customer.tell(PeerConnected(address=customer.address, occurred_at=at, external_id="c-1"))
     await customer.shop.client.messages.send(message.conversation, text="Hello!")
+
+
+async def test_a_customer_who_writes_again_has_come_back(customer: Customer) -> None:
+    message = await customer.writes("Hello?")
+    block = PeerBlocked(address=customer.address, occurred_at=message.created_at, external_id="b-1")
+    await customer.tell(block)
+    await customer.writes("I am back.")
+    await customer.shop.client.messages.send(message.conversation, text="Hello!")
+    await customer.tell(block)  # told again: known
+    assert not await is_blocked(customer)
+
+
+@pytest.mark.parametrize(
+    ("did", "blocked"),
+    [
+        (("block", "message"), False),
+        (("message", "block"), True),
+        (("block", "connect", "block"), True),
+        (("block", "typing"), True),
+    ],
+)
+async def test_what_a_customer_did_last_in_a_batch_says_whether_we_are_blocked(
+    customer: Customer, did: tuple[str, ...], blocked: bool
+) -> None:
+    address, at = customer.address, (await customer.writes("Hello?")).created_at
+    makes: dict[str, Callable[[], InboundEvent]] = {
+        "block": lambda: PeerBlocked(address=address, occurred_at=at, external_id=fresh("b")),
+        "connect": lambda: PeerConnected(address=address, occurred_at=at, external_id=fresh("c")),
+        "message": lambda: customer.message("Hi"),
+        "typing": lambda: TypingReported(address=address, occurred_at=at, on=True),
+    }
+    await customer.tell(*(makes[one]() for one in did))
+    assert await is_blocked(customer) == blocked
+
+
+async def is_blocked(customer: Customer) -> bool:
+    (row,) = await query(customer.running, "SELECT blocked_at FROM identities WHERE peer = :peer", peer=customer.peer)
+    return row.blocked_at is not None
+
+
+async def test_what_nobody_acts_upon_yet_is_kept_and_holds_up_nothing(customer: Customer) -> None:
+    first = await customer.writes("Hello?")
+    moved = PeerMoved(address=customer.address, occurred_at=first.created_at, external_id="p-1", to=fresh("peer"))
+    at_our_end = customer.address.model_copy(update={"peer": customer.channel_id})
+    report = ChannelReported(
+        address=at_our_end, occurred_at=first.created_at, external_id="a-1", topic="templates", raw=b"changed"
+    )
+    await customer.tell(moved, customer.message("Anyone?"), report)
+    await customer.tell(moved, report)
+    assert [m.content.text for m in (await customer.shop.client.messages.list(first.conversation)).items] == [  # type: ignore[union-attr]
+        "Hello?",
+        "Anyone?",
+    ]
+    rows = [row async for row in customer.shop.client.inbound.iterate()]
+    assert sorted((row.kind, row.state) for row in rows) == [
+        ("channel_reported", "processed"),
+        ("message_received", "processed"),
+        ("message_received", "processed"),
+        ("peer_moved", "processed"),
+    ]
 
 
 async def test_what_our_side_sent_from_elsewhere_is_ours_and_answers_the_customer(
@@ -244,12 +319,13 @@ async def test_first_messages_of_somebody_new_replayed_at_once_open_one_conversa
 async def test_changes_of_an_unknown_message_wait_for_it(customer: Customer) -> None:
     await customer.tell(customer.edit("m-1", "Hello!"), customer.deletion("m-2"))
     rows = await quarantined(customer)
+    assert {row.processed_at for row in rows} == {None}
     assert {row.kind: row.reason.code for row in rows if row.reason} == {
         "message_edited": "unknown_message",
         "message_deleted": "unknown_message",
     }
     still = await customer.shop.client.inbound.replay(rows[0].id)
-    assert still.state == "quarantined"
+    assert (still.state, still.processed_at) == ("quarantined", None)
     edited, deleted = await customer.writes("Helo?", "m-1"), await customer.writes("Oops", "m-2")
     for row in rows:
         assert (await customer.shop.client.inbound.replay(row.id)).state == "processed"

@@ -11,6 +11,7 @@ import asyncpg
 import httpx
 from sqlalchemy.exc import SQLAlchemyError
 
+from connectors import telegram
 from connectors.host import ConnectorHost
 from connectors.kinds import Kind, loaded
 from connectors.webchat import WebChat
@@ -27,7 +28,11 @@ from shared.connector import ChannelType
 from shared.files import FileStore, local_files
 from shared.settings import Settings
 
-CONNECTORS: Final[Mapping[str, Kind]] = {kind.channel_type.name: kind for kind in (loaded(WebChat, serves=True),)}
+KINDS: Final = (
+    loaded(WebChat, serves=True),
+    Kind(telegram.CHANNEL_TYPE, telegram.load_connector, listens=True),
+)
+CONNECTORS: Final[Mapping[str, Kind]] = {kind.channel_type.name: kind for kind in KINDS}
 KEY_FILE: Final = "secret.key"
 KEY_LENGTH_MIN: Final = 32  # as for the setting
 

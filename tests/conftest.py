@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import asyncpg
+import httpx
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -42,6 +43,13 @@ async def running(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
     """The product, on a real port."""
     async with running_product(settings_for(server_url, Path(tmp_path_factory.mktemp("data")))) as product:
         yield product
+
+
+@pytest.fixture(scope="session")
+async def http() -> AsyncIterator[httpx.AsyncClient]:
+    """A plain client, for bytes that no client of ours sends."""
+    async with httpx.AsyncClient(timeout=20) as client:
+        yield client
 
 
 @pytest.fixture

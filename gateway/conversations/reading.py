@@ -108,7 +108,7 @@ async def tell_customer(raw: Any, core: Core, row: Any, external_id: str | None)
     """Queue our read for the channel; the reason why not, if it is not told."""
     if external_id is None:
         return "There is no message of the customer among what was read."
-    if capabilities_of(core.types, row.channel_type).receipts.read_out == "none":
+    if not capabilities_of(core.types, row.channel_type).receipts.can_tell_read(row.context):
         return "This channel cannot tell a customer that we read."
     if row.channel_state != "active":
         return "The channel is paused."

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from pydantic import SecretStr
+from pydantic import JsonValue, SecretStr
 
 from connectors.webchat.config import WebChatConfig
 from connectors.webchat.connector import WebChat
@@ -40,6 +40,8 @@ class Hooks:
     """False where the provider sends a fixed word instead of a signature."""
     facts: tuple[Fact, ...] = ()
     """What the simulator can tell, in any batches."""
+    batch: int = 4
+    """The most facts that the provider tells in one request."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,10 @@ class Driver:
     contents: tuple[Content, ...]
     answers: Mapping[Fault, type[SendError]] = field(default_factory=dict)
     """Where the provider documents what an answer means, and it is not what `EXPECTED` allows."""
+    known: str = "x1"
+    """The external id of a message to which everything can be done that is declared."""
+    notes: Mapping[str, JsonValue] = field(default_factory=dict)
+    """The context of its conversation."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -62,6 +68,8 @@ class ConnectorCase:
     driver: Driver
     hooks: Hooks | None = None
     simulator: Callable[[], Simulator] | None = None
+    other_secrets: Callable[[], StrictModel] | None = None
+    """The configuration with other secrets, where not any text can be one."""
 
     def __repr__(self) -> str:
         return self.connector.channel_type.name
@@ -134,4 +142,6 @@ WEBCHAT: Final = ConnectorCase(
     ),
 )
 
-CASES: Final[tuple[ConnectorCase, ...]] = (PARROT, WEBCHAT)
+from tests.connectors.telegram.case import TELEGRAM  # noqa: E402 - a case is made of the classes above
+
+CASES: Final[tuple[ConnectorCase, ...]] = (PARROT, WEBCHAT, TELEGRAM)

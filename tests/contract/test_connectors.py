@@ -81,7 +81,7 @@ DECLARES: Final[Mapping[str, Callable[[Capabilities], bool]]] = {
     "send": lambda can: any(level_of(can, content) for content in EXAMPLES),
     "edit": lambda can: can.edit > Level.NONE,
     "delete": lambda can: can.delete > Level.NONE,
-    "mark_read": lambda can: can.receipts.read_out != "none",
+    "mark_read": lambda can: can.receipts.read_out != "none" or can.receipts.read_out_note is not None,
     "set_typing": lambda can: can.typing.level > Level.NONE,
 }
 CUSTOMERS_WORDS: Final = "canary-words-of-a-customer"
@@ -109,16 +109,20 @@ def message(case: ConnectorCase, content: Content, *, number: int = 1) -> SendMe
 
 def commands(connector: Connector, case: ConnectorCase) -> dict[str, Callable[[], object]]:
     """Every way of asking something of the channel but `send`."""
-    address = case.driver.address
+    address, known, notes = case.driver.address, case.driver.known, dict(case.driver.notes)
     when = connector.port.clock()
     text = Text(text="better")
     return {
         "edit": lambda: connector.edit(
-            EditMessage(address=address, message_id="msg_1", external_ids=("x1",), content=text)
+            EditMessage(address=address, message_id="msg_1", external_ids=(known,), content=text, context=notes)
         ),
-        "delete": lambda: connector.delete(DeleteMessage(address=address, message_id="msg_1", external_ids=("x1",))),
-        "mark_read": lambda: connector.mark_read(MarkRead(address=address, external_id="x1", read_at=when)),
-        "set_typing": lambda: connector.set_typing(SetTyping(address=address, on=True)),
+        "delete": lambda: connector.delete(
+            DeleteMessage(address=address, message_id="msg_1", external_ids=(known,), context=notes)
+        ),
+        "mark_read": lambda: connector.mark_read(
+            MarkRead(address=address, external_id=known, read_at=when, context=notes)
+        ),
+        "set_typing": lambda: connector.set_typing(SetTyping(address=address, on=True, context=notes)),
     }
 
 
@@ -178,7 +182,8 @@ def test_a_forged_request_never_reaches_parse(case: ConnectorCase) -> None:
 
 @every_hooked_connector
 def test_a_signature_made_with_another_secret_is_refused(case: ConnectorCase) -> None:
-    connector, reached = connect_spied(case, config=with_secrets(case.config(), "0" * 32))
+    config = case.other_secrets() if case.other_secrets else with_secrets(case.config(), "0" * 32)
+    connector, reached = connect_spied(case, config=config)
     result = outcome_of(connector.receive, hooks_of(case).sign(hooks_of(case).samples[0]))
     assert isinstance(result, BadSignature)
     assert not reached
@@ -273,7 +278,8 @@ def test_repeats_and_other_batches_have_the_same_keys(case: ConnectorCase, seed:
         requests = [simulator.hook(batch) for batch in plan.batches(hooks_of(case).facts)]
         return {dedupe_key(event) for request in requests for event in connector.receive(request)}
 
-    assert keys(HookPlan(seed=seed, duplicate=0.5, reorder=0.5, batch=4)) == keys(HookPlan())
+    plan = HookPlan(seed=seed, duplicate=0.5, reorder=0.5, batch=hooks_of(case).batch)
+    assert keys(plan) == keys(HookPlan())
 
 
 @every_hooked_connector
@@ -344,9 +350,10 @@ async def test_a_declared_command_is_carried_out(case: ConnectorCase) -> None:
 @every_sending_connector
 async def test_a_quote_changes_what_is_sent_if_and_only_if_it_is_declared(case: ConnectorCase) -> None:
     said = []
-    for target in ("a9", None):
+    for target in (case.driver.known, None):
         simulator = simulator_of(case)
-        command = message(case, case.driver.contents[0]).model_copy(update={"reply_to": target})
+        quoting = {"reply_to": target, "context": dict(case.driver.notes)}
+        command = message(case, case.driver.contents[0]).model_copy(update=quoting)
         result = await outcome(connect(case, simulator=simulator).send(command))
         assert isinstance(result, Sent)
         said.append([await entry.request.body() for entry in simulator.ledger])

@@ -4,18 +4,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 
 import asyncpg
-import httpx
 import pytest
 
 from tests.support.operations import Things, make_things
 from tests.support.product import Running, Shop, new_shop, settings_for
 from tests.support.scripted import scripted_product
-
-
-@pytest.fixture(scope="session")
-async def http() -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(timeout=20) as client:
-        yield client
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ async def open_product(settings: Settings, *, demo: bool, alone: bool = False) -
     """
     async with contextlib.AsyncExitStack() as stack:
         # Reading the certificates takes 0.1 s, without Python's lock: beside the database's part it costs nothing.
-        http = asyncio.create_task(asyncio.to_thread(new_http))
+        http = asyncio.create_task(asyncio.to_thread(new_http, settings))
         stack.push_async_callback(close_http, http)
         db = await stack.enter_async_context(open_database(settings))
         bus = await stack.enter_async_context(local_bus())

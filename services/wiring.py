@@ -26,6 +26,7 @@ from shared.bus import Bus
 from shared.clock import system_clock
 from shared.connector import ChannelType
 from shared.files import FileStore, local_files
+from shared.outgoing import outgoing_http
 from shared.settings import Settings
 
 KINDS: Final = (
@@ -144,9 +145,9 @@ def new_gateway(db: Database, bus: Bus, settings: Settings) -> Gateway:
     return build_gateway(core)
 
 
-def new_http() -> httpx.AsyncClient:
+def new_http(settings: Settings) -> httpx.AsyncClient:
     """The client for whatever connectors ask of providers."""
-    return httpx.AsyncClient(timeout=httpx.Timeout(15, connect=5), trust_env=False)
+    return outgoing_http(private=settings.private_addresses)
 
 
 async def close_http(opening: "asyncio.Task[httpx.AsyncClient]") -> None:

@@ -56,6 +56,10 @@ class Settings(BaseSettings):
     )
     max_body_bytes: int = Field(default=1_000_000, ge=1024, description="Largest request body of the API.")
     max_attachment_bytes: int = Field(default=50_000_000, ge=1024, description="Largest file that can be uploaded.")
+    private_addresses: bool = Field(
+        default=False,
+        description="Whether channels may name servers on this machine and in private networks, as in development.",
+    )
     reopen_days: float = Field(
         default=7, ge=0, description="A closed conversation is reopened by a message within this time."
     )

@@ -12,6 +12,7 @@ import httpx
 import sqlalchemy as sa
 from pydantic import SecretStr
 from shopbell_client import Client
+from starlette.types import ASGIApp
 
 from connectors.webchat import WebChat
 from connectors.webchat.config import WebChatConfig
@@ -65,6 +66,7 @@ def settings_for(database_url: str, data_dir: Path, port: int = 0) -> Settings:
         data_dir=data_dir,
         port=port,
         secret_key=SecretStr("for tests only, and long enough for that"),
+        private_addresses=True,  # simulators of providers are here
     )
 
 
@@ -78,17 +80,27 @@ async def running_product(settings: Settings) -> AsyncIterator[Running]:
 @contextlib.asynccontextmanager
 async def served(product: Product) -> AsyncIterator[Running]:
     """A product that is open already, on a free port of loopback."""
+    async with on_a_port(product.app) as url:
+        try:
+            yield Running(product, url)
+        finally:
+            product.gateway.core.tail.close()
+
+
+@contextlib.asynccontextmanager
+async def on_a_port(app: ASGIApp) -> AsyncIterator[str]:
+    """The address of the app, served as the product's own server does it."""
     listener = socket.socket(proto=socket.IPPROTO_TCP)  # with the protocol named asyncio turns Nagle off: 40 ms a call
     listener.bind(("127.0.0.1", 0))
     listener.listen(2048)
-    server = new_server(product.app)
+    server = new_server(app)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
-    while not server.started:  # noqa: ASYNC110 - uvicorn tells of its start by this alone
+    while not (server.started or serving.done()):  # noqa: ASYNC110 - uvicorn tells of its start by this alone
         await asyncio.sleep(0.005)
     try:
-        yield Running(product, f"http://127.0.0.1:{listener.getsockname()[1]}")
+        assert server.started, serving
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
-        product.gateway.core.tail.close()
         server.should_exit = True
         await serving
 

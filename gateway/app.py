@@ -28,7 +28,7 @@ from gateway.housekeeping import keep_house
 from gateway.inbound import routes as inbound
 from gateway.inbound.ingest import Ingest, is_transient
 from gateway.inbound.land import Surroundings
-from gateway.outbox.relay import Relay
+from gateway.outbox.relay import ANSWERS, FILES, Relay
 from gateway.problems import TITLES, Problem, describe_problems, install_problem_handlers
 from gateway.requests import BodyLimit, RequestIds
 from shared.errors import BusUnavailable, NoAnswer
@@ -44,7 +44,8 @@ DESCRIPTION: Final = """
 One API for every messenger of a shop's customers: read, answer, and know what was sent, delivered and read.
 
 Send `Authorization: Bearer <key>`. Every POST takes an `Idempotency-Key`: a repeat is harmless. Errors are
-`application/problem+json` with a stable `code`. Lists answer `{"items", "next"}`; pass `next` as `after`.
+`application/problem+json` with a stable `code`. Lists answer `{"items", "next", "prev"}`; pass `next` as `after`, or
+`prev` as `before`.
 Everything that happens is in `GET /v1/events`, in one order, as pages, as a long poll or as a stream.
 """
 
@@ -86,6 +87,7 @@ class Gateway:
     app: FastAPI
     ingest: Ingest
     relay: Relay
+    fetcher: Relay
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -94,6 +96,7 @@ class Gateway:
         writer = asyncio.create_task(self.ingest.run(), name="ingest")
         others = [
             asyncio.create_task(self.relay.run(), name="relay"),
+            asyncio.create_task(self.fetcher.run(), name="fetcher"),
             asyncio.create_task(self.relay.sweep_for_ever(), name="sweep"),
             asyncio.create_task(core.tail.run(), name="feed"),
             asyncio.create_task(keep_house(core), name="housekeeping"),
@@ -104,7 +107,9 @@ class Gateway:
         finally:
             core.tail.close()
             await ended(others)
-            await self.relay.drain(1.0)  # outcomes of what is on its way still go through the writer
+            await asyncio.gather(
+                self.relay.drain(1.0), self.fetcher.drain(0.2)
+            )  # outcomes of what is on its way still go through the writer
             await ended([writer])
 
 
@@ -156,7 +161,7 @@ def build_gateway(core: Core) -> Gateway:
     app.state.core = core
     around = Surroundings(core.types, core.settings.reopen_days, partial(channel_view, core))
     ingest = app.state.ingest = Ingest(core.db, core.bus, around)
-    relay = Relay(core.db, core.bus, core.types)
+    relay, fetcher = (Relay(core.db, core.bus, core.types, share) for share in (ANSWERS, FILES))
     for routes in (access, agents, channels, contacts, conversations, files, inbound, events):
         app.include_router(routes.router)
     app.include_router(files.served)
@@ -176,4 +181,4 @@ def build_gateway(core: Core) -> Gateway:
     core.bus.serve(CHANNEL, or_no_answer(directory.answer))
     core.bus.serve(CHANNELS, or_no_answer(directory.list))
     core.bus.serve(THREAD, or_no_answer(Threads(core).answer))
-    return Gateway(core, app, ingest, relay)
+    return Gateway(core, app, ingest, relay, fetcher)

@@ -19,13 +19,17 @@ from starlette.responses import Response
 
 from gateway.access.principals import Principal, Scope, find_principal
 from gateway.core import Core
-from gateway.problems import PROBLEM_SCHEMA, Problem
+from gateway.problems import PROBLEM_SCHEMA, Problem, problem_response
+from gateway.requests import StrictRequest
+from gateway.versions import Versioned
 from shared.ids import SHOP, MalformedId, read_id, show_id
+from shared.signing import BadToken, seal, unseal
 from shared.subjects import FEED_GREW, OUTBOX_FILLED, FeedGrew, OutboxFilled
 
 KEY_MAX: Final = 255
 REPLAYED: Final = "Idempotency-Replayed"
-KEPT_STATUSES: Final = frozenset({400, 404, 409, 410, 412, 422})  # refusals that a repeat would meet again
+KEPT_HEADERS: Final = ("content-type", "etag")
+Effect = Callable[[AsyncConnection], Awaitable[BaseModel | Versioned]]
 
 bearer = HTTPBearer(auto_error=False, description="A shop key `sb_live_...` or an agent token `sb_agent_...`.")
 
@@ -78,7 +82,7 @@ class Call:
 
     async def once(
         self,
-        effect: Callable[[AsyncConnection], Awaitable[BaseModel]],
+        effect: Effect,
         *,
         status: int = 200,
         fingerprint: bytes | None = None,
@@ -100,24 +104,30 @@ class Call:
                 KEEP,
                 self._named(
                     status=answer.status_code,
-                    body=bytes(answer.body),
-                    headers=json.dumps({"content-type": answer.headers["content-type"]}),
+                    body=seal(self._answers_key, bytes(answer.body), bound_to=self._place),
+                    headers=json.dumps({name: answer.headers[name] for name in KEPT_HEADERS if name in answer.headers}),
                 ),
             )
             return answer
 
-    async def _attempt(
-        self, connection: AsyncConnection, effect: Callable[[AsyncConnection], Awaitable[BaseModel]], status: int
-    ) -> Response:
-        """The effect or its refusal; a refusal undoes the effect and is remembered all the same."""
+    async def answered(self) -> Response | None:
+        """The answer to the first call with this key, if there was one: for what does its work outside `once`.
+
+        Raises `Problem` if the first call was another one.
+        """
+        if self.idempotency_key is None:
+            return None
+        async with self.read() as connection:
+            return await self._recall(connection, await self._fingerprint())
+
+    async def _attempt(self, connection: AsyncConnection, effect: Effect, status: int) -> Response:
+        """The effect or its refusal; a refusal undoes the effect, and is remembered if it is final."""
         try:
             async with connection.begin_nested():
                 return json_response(await effect(connection), status)
         except Problem as problem:
-            if problem.status_code not in KEPT_STATUSES:
+            if not problem.final:
                 raise
-            from gateway.problems import problem_response
-
             return problem_response(problem, self.request)
 
     async def _claim(self, connection: AsyncConnection, fingerprint: bytes) -> Response | None:
@@ -132,15 +142,35 @@ class Call:
                 ) from error
             raise
         await connection.execute(sa.text("SELECT set_config('lock_timeout', '0', true)"))
-        if claimed:
+        return None if claimed else await self._recall(connection, fingerprint)
+
+    async def _recall(self, connection: AsyncConnection, fingerprint: bytes) -> Response | None:
+        row = (await connection.execute(RECALL, self._named())).one_or_none()
+        if row is None:
             return None
-        row = (await connection.execute(RECALL, self._named())).one()
         if bytes(row.fingerprint) != fingerprint:
             raise Problem(
                 "idempotency_mismatch",
                 "This Idempotency-Key came with another request before; use a new one for a new request.",
             )
-        return Response(bytes(row.body), status_code=row.status, headers={**row.headers, REPLAYED: "true"})
+        try:
+            body = unseal(self._answers_key, bytes(row.body), bound_to=self._place)
+        except BadToken as error:
+            raise Problem(
+                "conflict",
+                "What was answered to the first call with this key cannot be read any more, since the server's secret "
+                "key was changed; see what became of it, and use a new key.",
+            ) from error
+        return Response(body, status_code=row.status, headers={**row.headers, REPLAYED: "true"})
+
+    @property
+    def _answers_key(self) -> bytes:
+        """Answers are kept sealed: some hold a secret that is shown once."""
+        return self.core.key("idempotency")
+
+    @property
+    def _place(self) -> bytes:
+        return f"{self.shop_id}|{self.principal.public_id}|{self.idempotency_key}".encode()
 
     def _named(self, **more: object) -> dict[str, object]:
         named = {"shop_id": self.shop_id, "principal": self.principal.public_id, "key": self.idempotency_key}
@@ -153,7 +183,9 @@ class Call:
         return hashlib.sha256(told.encode()).digest()
 
 
-def json_response(body: BaseModel, status: int) -> Response:
+def json_response(body: BaseModel | Versioned, status: int) -> Response:
+    if isinstance(body, Versioned):
+        return body.response(status=status)
     return Response(body.model_dump_json(), status_code=status, media_type="application/json")
 
 
@@ -193,6 +225,8 @@ def needs(scope: Scope) -> Callable[..., Awaitable[Call]]:
         key = idempotency_key.strip().strip('"') if idempotency_key else None
         if key and any(ord(letter) < 32 for letter in key):
             raise Problem("bad_request", "The Idempotency-Key must be printable.")
+        if isinstance(request, StrictRequest):
+            await request.check_types()
         return Call(core_of(request), request, principal, key or None)
 
     return the_call

@@ -17,6 +17,8 @@ STALE: Final = (
     "DELETE FROM idempotency WHERE created_at < now() - interval '72 hours'",
     "DELETE FROM agent_tokens WHERE expires_at < now() - interval '1 day'",
     "DELETE FROM link_codes WHERE expires_at < now()",
+    # Receipts of messages that we never sent. They are looked at for minutes, and kept for whoever wonders.
+    "DELETE FROM receipts WHERE message_id IS NULL AND recorded_at < now() - interval '7 days'",
 )
 
 

@@ -29,7 +29,7 @@ TITLES: Final[Mapping[str, tuple[int, str]]] = {
     "conflict": (409, "The request conflicts with the present state"),
     "client_ref_conflict": (409, "The client_ref is taken by another message"),
     "idempotency_in_flight": (409, "The first request with this key is still at work"),
-    "cursor_expired": (410, "The cursor is older than what is kept"),
+    "cursor_expired": (410, "The cursor leads to nothing that is kept"),
     "precondition_failed": (412, "The resource has changed"),
     "body_too_large": (413, "The body is too large"),
     "unsupported_media_type": (415, "The body must be JSON"),
@@ -42,6 +42,12 @@ TITLES: Final[Mapping[str, tuple[int, str]]] = {
     "provider_refused": (422, "The provider of the channel refused"),
     "unavailable": (503, "Not possible just now"),
 }
+# What the request alone brought about, so that a repeat would meet it again: ids of ours are never given to something
+# else, a client_ref is taken for ever, a channel cannot suddenly carry more. The others pass: a channel is activated, a
+# customer writes again.
+FINAL: Final = frozenset(
+    {"bad_request", "malformed_json", "not_found", "client_ref_conflict", "validation_failed", "unsupported"}
+)
 BY_STATUS: Final[Mapping[int, str]] = {
     400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method_not_allowed",
     413: "body_too_large", 415: "unsupported_media_type", 422: "validation_failed", 503: "unavailable",
@@ -97,13 +103,15 @@ class Problem(HTTPException):
         errors: Sequence[FieldError] = (),
         templates: Sequence[TemplateView] = (),
         headers: Mapping[str, str] | None = None,
+        final: bool | None = None,
     ) -> None:
-        """`templates` are those that could be sent instead."""
+        """`templates` are those that could be sent instead; `final` if the same request can never succeed."""
         status, self.title = TITLES[code]
         super().__init__(status, detail, dict(headers or {}))
         self.code = code
         self.errors = list(errors)
         self.templates = list(templates)
+        self.final = code in FINAL if final is None else final
 
 
 def not_found(what: str) -> Problem:

@@ -256,6 +256,7 @@ messages = sa.Table(
     moment("deleted_at"),
     sa.Column("history", JSONB),
     sa.Column("failure", JSONB),
+    sa.Column("degraded", ARRAY(sa.Text)),  # what was lost on the way to the channel, in words
     sa.UniqueConstraint("shop_id", "conversation_id", "seq"),
     sa.CheckConstraint("direction IN ('in', 'out')", name="direction"),
     sa.Index(
@@ -285,7 +286,17 @@ message_parts = sa.Table(
     sa.Column("part", sa.Integer, primary_key=True),
     sa.Column("channel_id", UUID, nullable=False),
     sa.Column("external_id", sa.Text, nullable=False),
+    sa.Column("generation", sa.Integer, nullable=False, server_default="1"),  # the retry that it belongs to
+    sa.Column("attempt", sa.Integer, nullable=False, server_default="0"),  # that gave it this id; 0: we were only told
+    sa.Column("former_ids", ARRAY(sa.Text), nullable=False, server_default=sa.text("'{}'")),  # of other attempts
+    sa.Column("status", sa.Text),
     sa.Index("ix_message_parts_external", "shop_id", "channel_id", "external_id"),
+    sa.Index(
+        "ix_message_parts_former",
+        "former_ids",
+        postgresql_using="gin",
+        postgresql_where=sa.text("former_ids <> '{}'::text[]"),
+    ),
 )
 
 receipts = sa.Table(
@@ -304,10 +315,14 @@ receipts = sa.Table(
     sa.Column("reason", JSONB),
     moment("occurred_at"),
     sa.Column("recorded_at", TIMESTAMP(timezone=True), nullable=False, server_default=NOW),
+    sa.Column("account", sa.Text),  # this and the next two: of a parked one, to find its message by
+    sa.Column("peer", sa.Text),
+    sa.Column("covers_earlier", sa.Boolean, nullable=False, server_default=sa.text("false")),
     sa.Index("ix_receipts_message", "shop_id", "message_id"),
     sa.Index(
         "ix_receipts_parked", "shop_id", "channel_id", "external_id", postgresql_where=sa.text("message_id IS NULL")
     ),
+    sa.Index("ix_receipts_parked_at", "recorded_at", postgresql_where=sa.text("message_id IS NULL")),
 )
 
 attachments = sa.Table(
@@ -355,6 +370,9 @@ outbox = sa.Table(
     sa.Column("state", sa.Text, nullable=False, server_default="ready"),
     sa.Column("priority", sa.SmallInteger, nullable=False, server_default="0"),
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("attempts_before", sa.Integer, nullable=False, server_default="0"),  # made by earlier commands
+    sa.Column("last_reason", JSONB),  # why the last attempt did not work
+    sa.Column("mark", JSONB),  # a watermark that came while the attempt was on its way
     sa.Column("available_at", TIMESTAMP(timezone=True), nullable=False, server_default=NOW),
     moment("lease_until"),
     moment("deadline_at", nullable=False),

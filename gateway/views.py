@@ -39,7 +39,7 @@ class Failure(View):
 
 
 class Part(View):
-    """One of the provider's messages that carry ours."""
+    """One of the provider's messages that carry ours, and how far it has come."""
 
     part: int
     external_id: str
@@ -57,6 +57,8 @@ class MessageView(View):
     status: Status
     status_evidence: Evidence
     parts: tuple[Part, ...]
+    degraded: tuple[str, ...]
+    """What was lost on the way to the channel, in words."""
     reply_to: str | None
     client_ref: str | None
     created_at: Time

@@ -10,6 +10,7 @@ import os
 import shlex
 import signal
 import sys
+import threading
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -155,7 +156,7 @@ def openapi() -> None:
 
 @app.command()
 def parse(
-    channel_type: Annotated[str, typer.Argument(metavar="TYPE", help="telegram or whatsapp.")],
+    channel_type: Annotated[str, typer.Argument(metavar="TYPE", help="A channel type: telegram.")],
     files: Annotated[list[Path] | None, typer.Argument(help="Payloads; standard input without any.")] = None,
 ) -> None:
     """Show as JSON lines how a provider's payload is understood. Exit code 2 if one is malformed."""
@@ -223,7 +224,21 @@ def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 
 def main() -> None:
+    code: int | str | None = 0
     try:
         app()
+    except SystemExit as ended:
+        code = ended.code
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not break the leaving
+    leave(code)
+
+
+def leave(code: int | str | None) -> NoReturn:
+    """End the process. What had to be closed is closed; a thread that still loads modules is not waited for."""
+    if threading.active_count() == 1:
+        raise SystemExit(code)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from services.private_files import write_private
+from services.private_files import write_private, writing_in
 from shared.errors import ShopbellError
 
 FILE: Final = "demo.json"
@@ -41,4 +41,6 @@ def read_demo(data_dir: Path) -> Demo | None:
 
 
 def write_demo(data_dir: Path, demo: Demo) -> None:
-    write_private(data_dir.expanduser() / FILE, json.dumps(asdict(demo), indent=2) + "\n")
+    """Raises `FolderProblem`."""
+    with writing_in(data_dir):
+        write_private(data_dir.expanduser() / FILE, json.dumps(asdict(demo), indent=2) + "\n")

@@ -26,6 +26,7 @@ from urllib.parse import quote
 
 import asyncpg
 
+from services.private_files import writing_in
 from shared.errors import ShopbellError
 
 SERVICE_USER: Final = "shopbell"  # PostgreSQL refuses to run as root
@@ -67,21 +68,11 @@ class Account:
 
 @contextlib.contextmanager
 def data_folder(path: Path) -> Iterator[Path]:
-    """The data folder, ours alone until the block ends. Raises `DatabaseError` if it cannot be, and says why."""
+    """The data folder, ours alone until the block ends. Raises `FolderProblem` or `FolderInUse` if it cannot be."""
     path = path.expanduser().absolute()
-    try:
+    with writing_in(path):
         path.mkdir(parents=True, exist_ok=True)
         lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise DatabaseError(
-            f"The data folder {path} cannot be made: a file is in its place; "
-            "name a folder with --data-dir or SHOPBELL_DATA_DIR."
-        ) from error
-    except OSError as error:
-        raise DatabaseError(
-            f"The data folder {path} cannot be written ({error.strerror}); "
-            "give it to this user or name another with --data-dir or SHOPBELL_DATA_DIR."
-        ) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -112,14 +103,19 @@ def server_url(data_dir: Path) -> str:
     return Server(data_dir, Path()).url
 
 
-async def ensure_database(url: str) -> None:
-    """A new cluster has no database of ours yet."""
+async def ensure_database(url: str, *, folder: Path | None = None) -> None:
+    """A new cluster has no database of ours yet. Raises `DatabaseError`, which names the data folder if it is given."""
     try:
-        connection = await asyncpg.connect(url)
-    except asyncpg.InvalidCatalogNameError:
         connection = await asyncpg.connect(url, database="postgres")
-        await connection.execute("CREATE DATABASE shopbell")
-    await connection.close()
+        try:
+            # Asked for, not tried: connecting to what is not there would leave a FATAL in the log of each first start.
+            if not await connection.fetchval("SELECT true FROM pg_database WHERE datname = 'shopbell'"):
+                await connection.execute("CREATE DATABASE shopbell")
+        finally:
+            await connection.close()
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        place, why = folder or "the data folder", " ".join(str(error).split()) or type(error).__name__
+        raise DatabaseError(f"The database in {place} cannot be used: {why}; see {place}/postgres.log.") from error
 
 
 def wheel_programs() -> Path:
@@ -179,15 +175,25 @@ class Server:
         return f"postgresql://postgres@/shopbell?host={quote(str(self.run_dir))}&port={PORT}"
 
     async def start(self) -> None:
-        """Return once it takes connections. Raises `DatabaseError`."""
-        self._own_folders()
-        if not (self.cluster / "PG_VERSION").exists():
-            await self._initialise()
-        self._pid = await self._running_pid()
-        if self._pid is None:
+        """Return once it takes connections. Raises `DatabaseError` and `FolderProblem`."""
+        with writing_in(self.cluster.parent):
+            self._own_folders()
+            if not (self.cluster / "PG_VERSION").exists():
+                await self._initialise()
+            if await self._take_over():
+                return
             self._forget_the_dead()
-            self._launch()
-        await self._until_ready()
+        self._launch()
+        if not await self._ready():
+            raise DatabaseError(f"The database did not start: {self._last_words()} (see {self.log_file}).")
+
+    async def _take_over(self) -> bool:
+        """Whether there is a server from before, and it takes connections: one that was just ending has then ended."""
+        while (pid := await self._running_pid()) is not None:
+            self._pid = pid
+            if await self._ready():
+                return True
+        return False
 
     async def stop(self) -> None:
         """Fast shutdown; whatever does not end in time is ended, which crash recovery makes good."""
@@ -247,7 +253,7 @@ class Server:
             shutil.rmtree(draft, ignore_errors=True)
             raise
         if process.returncode != 0:
-            raise DatabaseError(f"The database could not be created in {draft}: {self._last_words()}")
+            raise DatabaseError(f"The database could not be made: {self._last_words()} (see {self.log_file}).")
         self._put_in_place(draft)
 
     def _new_draft(self) -> Path:
@@ -352,17 +358,20 @@ class Server:
         except FileNotFoundError:
             return []
 
-    async def _until_ready(self) -> None:
+    async def _ready(self) -> bool:
+        """Whether it takes connections, once it does; False if it ends before. Raises `DatabaseError` for neither."""
         deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline:
             lines = self._pid_file()
             if len(lines) >= 8 and lines[0] == str(self._pid) and lines[7].strip() == "ready":
                 self.run_dir = Path(lines[4].strip() or self.run_dir)  # one that we took over may have it elsewhere
-                return
+                return True
             if not self._alive():
-                break
+                return False
             await asyncio.sleep(0.01)
-        raise DatabaseError(f"The database did not start: {self._last_words()} (see {self.log_file}).")
+        raise DatabaseError(
+            f"The database was not ready after {START_TIMEOUT_S:.0f} s: {self._last_words()} (see {self.log_file})."
+        )
 
     def _last_words(self) -> str:
         return telling_line(self.log_file.read_text(errors="replace")) if self.log_file.exists() else "it said nothing"

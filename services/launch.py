@@ -6,6 +6,7 @@ import gc
 import importlib
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
@@ -45,14 +46,40 @@ async def launch(settings: Settings, *, demo: bool, ready: Callable[["Product", 
 async def open_all(stack: contextlib.AsyncExitStack, settings: Settings, *, demo: bool) -> "tuple[Product, ModuleType]":
     """The running product; its modules are loaded while the database starts."""
     folder_held = stack.enter_context(data_folder(settings.data_dir)) if settings.database_url is None else None
-    loading = asyncio.create_task(asyncio.to_thread(importlib.import_module, "services.standalone"))
+    loading = load("services.standalone")
     if folder_held is not None:
         url = await stack.enter_async_context(embedded_postgres(folder_held, bin_dir=settings.postgres_bin))
-        await ensure_database(url)
+        await ensure_database(url, folder=folder_held)
         settings = settings.model_copy(update={"database_url": SecretStr(url)})
     standalone = await loading
     alone = folder_held is not None  # the folder's lock says so
     return await stack.enter_async_context(standalone.open_product(settings, demo=demo, alone=alone)), standalone
+
+
+def load(name: str) -> "asyncio.Future[ModuleType]":
+    """The module, loaded by a thread of its own. One of the loop's would be waited for by an end that comes early."""
+    loop = asyncio.get_running_loop()
+    loaded: asyncio.Future[ModuleType] = loop.create_future()
+
+    def settle(module: ModuleType | None, error: BaseException | None) -> None:
+        if loaded.done():  # nobody waits any more
+            return
+        if error is not None:
+            loaded.set_exception(error)
+        elif module is not None:
+            loaded.set_result(module)
+
+    def work() -> None:
+        module, error = None, None
+        try:
+            module = importlib.import_module(name)
+        except BaseException as problem:
+            error = problem
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(settle, module, error)
+
+    threading.Thread(target=work, name=f"load {name}", daemon=True).start()
+    return loaded
 
 
 @contextlib.contextmanager

@@ -1,8 +1,30 @@
-"""Files that hold secrets: readable by their owner alone, and whole or not there at all."""
+"""The data folder's own files: those with secrets readable by their owner alone, and whole or not there at all."""
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
+
+from shared.errors import ShopbellError
+
+
+class FolderProblem(ShopbellError):
+    """The data folder cannot be used."""
+
+
+@contextlib.contextmanager
+def writing_in(data_dir: Path) -> Iterator[None]:
+    """Raise `FolderProblem` for whatever keeps us from writing there, with what can be done."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, FileExistsError | NotADirectoryError):
+            why, then = f"used: a file is in the way of {error.filename}", "remove it"
+        else:
+            why, then = f"written ({error.strerror})", "give it to this user, make room in it,"
+        raise FolderProblem(
+            f"The data folder {data_dir} cannot be {why}; {then} or name another with --data-dir or SHOPBELL_DATA_DIR."
+        ) from error
 
 
 def write_private(path: Path, text: str) -> None:

@@ -16,7 +16,7 @@ from services.demo import demo_app, ensure_demo
 from services.demo_file import Demo
 from services.launch import listen_on as listen_on
 from services.launch import stop_signal as stop_signal
-from services.wiring import close_http, new_gateway, new_http, open_connectors, open_database
+from services.wiring import close_http, in_words, new_gateway, new_http, open_connectors, open_database
 from shared.bus import local_bus
 from shared.settings import Settings
 
@@ -54,10 +54,12 @@ async def open_product(settings: Settings, *, demo: bool, alone: bool = False) -
         bus = await stack.enter_async_context(local_bus())
         gateway = new_gateway(db, bus, settings)
         if alone:
-            await gateway.relay.reclaim()
+            with in_words():
+                await gateway.relay.reclaim()
         await stack.enter_async_context(gateway.running())
         host = await stack.enter_async_context(open_connectors(bus, await http, gateway.core.files))
-        shop = await ensure_demo(gateway.core, settings.data_dir) if demo else None
+        with in_words():
+            shop = await ensure_demo(gateway.core, settings.data_dir) if demo else None
         yield Product(by_path(host.app(), gateway.app, demo_app(shop) if shop else None), gateway, shop, host.close)
 
 

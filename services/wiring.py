@@ -97,7 +97,10 @@ def in_words() -> Iterator[None]:
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError, ValueError) as error:
         told = getattr(error, "orig", None) or error  # without the statement and its values
         why = " ".join(str(told).split()) or type(told).__name__
-        raise DatabaseError(f"The database cannot be reached or used: {why}; check SHOPBELL_DATABASE_URL.") from None
+        raise DatabaseError(
+            f"The database cannot be reached or used: {why}; check SHOPBELL_DATABASE_URL or, where it is not set, see "
+            "postgres.log in the data folder."
+        ) from None
 
 
 def master_key(settings: Settings) -> bytes:

@@ -2,13 +2,15 @@
 
 import re
 import secrets
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from shared.model import StrictModel
 
 API_URL: Final = "https://api.telegram.org"
+HERE: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 TOKEN: Final = re.compile(r"[0-9]{1,19}:[A-Za-z0-9_-]{1,200}")
 PROOF_HEADER: Final = "x-telegram-bot-api-secret-token"
 WEBHOOK_SECRET: Final = re.compile(r"[A-Za-z0-9_-]{16,256}")  # setWebhook takes 1 to 256 of these
@@ -37,9 +39,20 @@ class TelegramConfig(StrictModel):
         description="What Telegram proves itself with when it calls us. Made by itself.",
     )
     api_url: str = Field(
-        default=API_URL, pattern=r"^https?://[^\s?#]+$", description="Where the Bot API is, if on a server of your own."
+        default=API_URL,
+        pattern=r"^https?://[^\s?#{}]+$",
+        description="Where the Bot API is, if on a server of your own.",
     )
     local: bool = Field(default=False, description="That server runs with --local, on this machine: files of any size.")
+
+    @model_validator(mode="after")
+    def local_is_here(self) -> Self:
+        """Of a server elsewhere, a path of this machine would be anyone's choice of our files."""
+        if self.local and urlsplit(self.api_url).hostname not in HERE:
+            raise ValueError(
+                "local is for a server on this machine; api_url has to be http://127.0.0.1:8081 or the like"
+            )
+        return self
 
     @property
     def bot_id(self) -> str:

@@ -26,12 +26,13 @@ from aiogram.types import File, Message, WebhookInfo
 from connectors.telegram.capabilities import CHANNEL_TYPE
 from connectors.telegram.changes import render_deletion, render_edit, render_read, render_typing
 from connectors.telegram.config import PROOF_HEADER, TelegramConfig
-from connectors.telegram.inbound import ALLOWED_UPDATES, CALLBACK, parse_payload
+from connectors.telegram.inbound import ALLOWED_UPDATES, parse_payload
 from connectors.telegram.message_ids import external_id
 from connectors.telegram.outbound import Step, render_message, scope_for
 from connectors.telegram.polling import Poller
 from connectors.telegram.refusals import GONE, NOT_MODIFIED, UNCLEAR, accepted, is_refusal, meaning_of
 from connectors.telegram.session import HttpxSession
+from connectors.telegram.telling import CALLBACK
 from shared.commands import DeleteMessage, EditMessage, MarkRead, SendMessage, Sent, SetTyping
 from shared.connector import ChannelType, Connector, Fetched, Health, Hook, Port, Sink
 from shared.content import Media
@@ -213,7 +214,7 @@ class Telegram(Connector):
     async def _pieces(self, path: str) -> AsyncGenerator[bytes, None]:
         """A local server gives a path of this machine, any other a part of an address."""
         if self.config.local:
-            with await asyncio.to_thread(Path(path).open, "rb") as file:
+            with await asyncio.to_thread(self._local_file(path).open, "rb") as file:
                 while piece := await asyncio.to_thread(file.read, PIECE_BYTES):
                     yield piece
             return
@@ -221,6 +222,13 @@ class Telegram(Connector):
         async with contextlib.aclosing(self._bot.session.stream_content(url, timeout=FILE_TIMEOUT_S)) as pieces:
             async for piece in pieces:
                 yield piece
+
+    def _local_file(self, path: str) -> Path:
+        """The server keeps a bot's files in a folder that is called like its token; nothing else is ours to read."""
+        found = Path(path).resolve()
+        if self._bot.token not in found.parts[:-1]:
+            raise Rejected("The Bot API server names a file outside this bot's folder.")
+        return found
 
     # Health
 

@@ -5,64 +5,36 @@ An authentic update that cannot be read becomes `Undigested`, since Telegram rep
 lets everything of its chat wait behind it.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
-from aiogram.types import (
-    CallbackQuery,
-    Chat,
-    Contact,
-    InlineKeyboardMarkup,
-    Message,
-    MessageReactionUpdated,
-    ReactionTypePaid,
-    Update,
-    User,
-)
-from pydantic import JsonValue, ValidationError
+from aiogram.types import Message
+from pydantic import ValidationError
 
-from connectors.telegram.capabilities import BUSINESS, CHANNEL
 from connectors.telegram.contents import content_of
-from connectors.telegram.message_ids import external_id, press_id, reaction_id
-from connectors.telegram.reading import UNDATED, read_update
-from shared.content import Choice, Content, Location, Opaque, Reaction
+from connectors.telegram.message_ids import external_id
+from connectors.telegram.people import parse_connection, parse_membership, sender_of
+from connectors.telegram.presses import parse_press, parse_reaction
+from connectors.telegram.telling import GROUPS, Telling, Unreadable, names, names_chat, place_of
+from shared.content import Content, Location
 from shared.errors import Ignored, Malformed
 from shared.events import (
-    Address,
-    ChannelReported,
     Echo,
     InboundEvent,
     MessageDeleted,
     MessageEdited,
     MessageReceived,
-    PeerBlocked,
     PeerConnected,
     PeerMoved,
-    Reason,
-    Sender,
-    Undigested,
 )
-from shared.model import to_utc
 
-CALLBACK: Final = "callback"  # the note that names a press which waits for an answer
-CHAT: Final = "chat"  # the note that names the chat, where it is not the peer
-TOPIC: Final = "topic"  # the note that names the customer's topic in a channel's direct messages
-GROUPS: Final = frozenset({"group", "supergroup"})
 # Bot API 7.0: payloads of up to 64 of these. Anything else behind /start was typed by the customer.
 START: Final = re.compile(r"/start(?:@\w+)?(?:\s+([A-Za-z0-9_-]{1,64}))?\s*")
-NO_GLYPH: Final = "❔"  # a custom emoji is a picture; Telegram tells its number only
-PAID_GLYPH: Final = "⭐"
 LIVE_S: Final = 60  # of a location that moves, one place is kept in this time: it moves every few seconds, for hours
 YEAR_10000_S: Final = 253_402_300_800
-
-
-class Unreadable(Exception):
-    """The update does not name the chat or the message it is about."""
 
 
 def parse_payload(body: bytes, *, account: str | None = None) -> list[InboundEvent]:
@@ -95,74 +67,11 @@ def parse_kind(kind: str, telling: "Telling") -> list[InboundEvent]:
         return [telling.undigested(f"The {kind} cannot be read ({type(error).__name__}).")]
 
 
-@dataclass(frozen=True)
-class Telling:
-    """An update, or one kind of news in it: `said` is that as JSON."""
-
-    data: Mapping[str, Any]
-    raw: bytes
-    account: str | None
-    said: Mapping[str, Any] = field(default_factory=dict)
-    update: Update = field(default_factory=lambda: Update.model_construct(update_id=0))
-
-    def of(self, kind: str) -> "Telling":
-        said = self.data[kind]
-        if not isinstance(said, dict):
-            raise Unreadable(kind)
-        update = read_update({"update_id": self.data.get("update_id", 0), kind: said})
-        return Telling(self.data, self.raw, self.account, said, update)
-
-    @property
-    def number(self) -> str:
-        """What tells this update from every other, also when it comes again."""
-        number = self.data.get("update_id")
-        return f"u{number}" if isinstance(number, int) else hashlib.blake2b(self.raw, digest_size=8).hexdigest()
-
-    def common(self, peer: str, at: datetime | None, thread: str | None = None) -> dict[str, Any]:
-        """What every event has."""
-        address = Address(channel=CHANNEL, account=self.account or "", peer=peer, thread=thread)
-        return {"address": address, "occurred_at": moment(at), "raw": self.raw}
-
-    def undigested(self, detail: str) -> Undigested:
-        reason = Reason(code="unreadable", detail=detail)
-        return Undigested(**self.common("unknown", None), external_id=self.number, reason=reason)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where something was said. `scope` is where its number counts, `notes` what an answer needs to get there."""
-
-    peer: str
-    thread: str | None = None
-    scope: str = ""
-    notes: Mapping[str, JsonValue] = field(default_factory=dict)
-
-    def id(self, number: int) -> str:
-        return external_id(number, self.scope)
-
-
-def place_of(message: Message) -> Place:
-    topic = message.direct_messages_topic
-    if topic is not None:  # a channel's direct messages: one chat, in which every customer has a topic
-        chat = str(message.chat.id)
-        peer = str(topic.user.id) if topic.user else f"{chat}/{topic.topic_id}"
-        return Place(peer, scope=chat, notes={CHAT: chat, TOPIC: topic.topic_id})
-    thread = str(message.message_thread_id) if message.is_topic_message and message.message_thread_id else None
-    if message.business_connection_id:
-        connection = message.business_connection_id
-        return Place(str(message.chat.id), thread, connection, {BUSINESS: connection})
-    return Place(str(message.chat.id), thread)
-
-
-# Messages
-
-
 def message_in(telling: Telling) -> Message:
     """The message of an update of any of the kinds that are one."""
     update, said = telling.update, telling.said
     message = update.message or update.edited_message or update.business_message or update.edited_business_message
-    chat = said.get("chat")
-    if message is None or said.get("message_id") is None or not isinstance(chat, dict) or chat.get("id") is None:
+    if message is None or not names(said, "message_id") or not names_chat(said):
         raise Unreadable("message")
     return message
 
@@ -184,7 +93,8 @@ def parse_message(telling: Telling) -> Iterator[InboundEvent]:
     if is_from_our_side(message):
         yield Echo(**common, external_id=number, content=content, origin=origin_of(message), reply_to=answered)
         return
-    start = START.fullmatch(message.text or "") if message.chat.type not in GROUPS else None
+    to_the_bot = message.chat.type not in GROUPS and not place.scope
+    start = START.fullmatch(message.text or "") if to_the_bot else None
     if start:  # opens the chat and says nothing: a conversation begins with the first word
         yield PeerConnected(**common, external_id=number, sender=sender_of(message), payload=start[1])
         return
@@ -211,6 +121,11 @@ def parse_edit(telling: Telling) -> Iterator[InboundEvent]:
         content=content,
         version=version_of(message, content, telling.number),
     )
+
+
+def edited_at(message: Message) -> datetime:
+    seconds = message.edit_date or 0
+    return datetime.fromtimestamp(seconds, UTC) if 0 < seconds < YEAR_10000_S else message.date
 
 
 def version_of(message: Message, content: Content, number: str) -> str:
@@ -245,153 +160,16 @@ def origin_of(message: Message) -> Literal["provider_app", "other_api"]:
     return "other_api" if message.sender_business_bot else "provider_app"
 
 
-def sender_of(message: Message) -> Sender:
-    return sender(message.from_user or message.sender_chat or message.chat, shared=message.contact)
-
-
-def sender(found: User | Chat, *, shared: Contact | None = None) -> Sender:
-    """What Telegram says of a person. A phone is theirs only if the contact they share is their own."""
-    name = " ".join(filter(None, (found.first_name, found.last_name))) or (
-        found.title if isinstance(found, Chat) else None
-    )
-    own = shared is not None and shared.user_id == found.id
-    digits = re.sub(r"\D", "", shared.phone_number) if own and shared is not None else ""
-    return Sender(
-        name=name or found.username,
-        username=found.username,
-        locale=found.language_code if isinstance(found, User) else None,
-        phone=f"+{digits}" if digits else None,
-    )
-
-
 def parse_deletion(telling: Telling) -> Iterator[InboundEvent]:
     """Only business chats tell of deletions, and not when they happened."""
     deleted = telling.update.deleted_business_messages
-    if deleted is None or not deleted.message_ids or not isinstance(telling.said.get("chat"), dict):
+    if deleted is None or not deleted.message_ids or not names_chat(telling.said):
         raise Unreadable("deleted_business_messages")
     for number in deleted.message_ids:
         yield MessageDeleted(
             **telling.common(str(deleted.chat.id), None),
             external_id=external_id(number, deleted.business_connection_id),
         )
-
-
-# Presses and reactions
-
-
-def parse_press(telling: Telling) -> Iterator[InboundEvent]:
-    press, person = telling.update.callback_query, telling.said.get("from")
-    if press is None or not press.id or not isinstance(person, dict) or person.get("id") is None:
-        raise Unreadable("callback_query")
-    message = press.message if isinstance(press.message, Message) else None
-    place = place_of(message) if message else Place(str(press.message.chat.id if press.message else press.from_user.id))
-    yield MessageReceived(
-        # Telegram does not say when it was pressed: the message with the button is the nearest known time.
-        **telling.common(place.peer, message.date if message else None, place.thread),
-        context={**place.notes, CALLBACK: press.id},
-        external_id=press_id(press.id),
-        sender=sender(press.from_user),
-        content=pressed(press, message),
-        reply_to=place.id(press.message.message_id) if press.message else None,
-    )
-
-
-def pressed(press: CallbackQuery, message: Message | None) -> Content:
-    if not press.data:
-        return Opaque(what="game" if press.game_short_name else "callback_query")
-    return Choice(id=press.data, label=label_of(press.data, message.reply_markup if message else None) or press.data)
-
-
-def label_of(data: str, keyboard: InlineKeyboardMarkup | None) -> str | None:
-    buttons = (button for row in (keyboard.inline_keyboard if keyboard else ()) for button in row)
-    return next((button.text for button in buttons if button.callback_data == data), None)
-
-
-def parse_reaction(telling: Telling) -> Iterator[InboundEvent]:
-    reaction, chat = telling.update.message_reaction, telling.said.get("chat")
-    if reaction is None or telling.said.get("message_id") is None or not isinstance(chat, dict):
-        raise Unreadable("message_reaction")
-    if reaction.chat.type in (*GROUPS, "channel"):  # one of many people, about a message of anyone
-        return
-    target = external_id(reaction.message_id)
-    yield MessageReceived(
-        **telling.common(str(reaction.chat.id), reaction.date),
-        external_id=reaction_id(target, telling.number),
-        sender=sender(reaction.user or reaction.chat),
-        content=Reaction(emoji=newest_glyph(reaction), target=target),
-    )
-
-
-def newest_glyph(reaction: MessageReactionUpdated) -> str:
-    """What was added last; of what remains, the last; empty when nothing does."""
-    before = [glyph(one) for one in reaction.old_reaction]
-    after = [glyph(one) for one in reaction.new_reaction]
-    added = [one for one in after if one not in before]
-    return next(reversed(added or after), "")
-
-
-def glyph(reaction: object) -> str:
-    """A salvaged reaction may lack what makes it one."""
-    if isinstance(reaction, ReactionTypePaid):
-        return PAID_GLYPH
-    return getattr(reaction, "emoji", None) or NO_GLYPH
-
-
-# People
-
-
-def parse_membership(telling: Telling) -> Iterator[InboundEvent]:
-    """The customer has blocked our bot, or let it in again."""
-    change, chat = telling.update.my_chat_member, telling.said.get("chat")
-    if change is None or not isinstance(chat, dict) or chat.get("id") is None:
-        raise Unreadable("my_chat_member")
-    if change.chat.type in (*GROUPS, "channel"):
-        return
-    common = telling.common(str(change.chat.id), change.date)
-    status = getattr(change.new_chat_member, "status", None)
-    if status in ("kicked", "left"):
-        yield PeerBlocked(**common, external_id=telling.number)
-    elif status in ("member", "administrator", "creator"):
-        yield PeerConnected(**common, external_id=telling.number, sender=sender(change.from_user))
-
-
-def parse_connection(telling: Telling) -> Iterator[InboundEvent]:
-    """The owner of a business account has let our bot in or out. Only what stops the shop's work is told."""
-    connection = telling.update.business_connection
-    if connection is None or not connection.id:
-        raise Unreadable("business_connection")
-    problem = None
-    if not connection.is_enabled:
-        problem = Reason(
-            code="business_disconnected",
-            detail="A business account has disconnected the bot; its customers can no longer be answered from here.",
-        )
-    elif connection.rights is not None and not connection.rights.can_reply:
-        problem = Reason(
-            code="business_read_only",
-            detail="A business account lets the bot read and not reply; its owner can give it that right.",
-        )
-    if problem is not None:
-        common = telling.common(telling.account or "unknown", connection.date)
-        yield ChannelReported(**common, external_id=telling.number, topic="account", problem=problem)
-
-
-# Times
-
-
-def moment(at: datetime | None) -> datetime:
-    """In UTC; for what is no time, the beginning of all times: the event must not be lost for it."""
-    if at is None:
-        return UNDATED
-    try:
-        return to_utc(at if at.tzinfo is not None else at.replace(tzinfo=UTC))
-    except ValueError:
-        return UNDATED
-
-
-def edited_at(message: Message) -> datetime:
-    seconds = message.edit_date or 0
-    return datetime.fromtimestamp(seconds, UTC) if 0 < seconds < YEAR_10000_S else message.date
 
 
 PARSERS: Final[Mapping[str, Callable[[Telling], Iterator[InboundEvent]]]] = {

@@ -32,8 +32,8 @@ from aiogram.types import (
 from connectors.telegram.capabilities import BUSINESS
 from connectors.telegram.files import DOCUMENT, PHOTO, VOICE, Way, as_item, parcel, send_file, way_for
 from connectors.telegram.formatting import ENTITIES_MAX, Marked, mark_up, split, units
-from connectors.telegram.inbound import CHAT, TOPIC
 from connectors.telegram.message_ids import Spot, chat_number, find_spot, number_of, reaction_id, scope_of
+from connectors.telegram.telling import CHAT, TOPIC
 from shared.commands import Command, SendMessage
 from shared.connector import Files
 from shared.content import Album, Buttons, ContactCard, Location, Media, Reaction, Text

@@ -10,7 +10,8 @@ import structlog
 from aiogram.methods import DeleteWebhook, TelegramMethod
 from pydantic import Field
 
-from connectors.telegram.inbound import ALLOWED_UPDATES, Telling, parse_update
+from connectors.telegram.inbound import ALLOWED_UPDATES, parse_update
+from connectors.telegram.telling import Telling
 from shared.errors import AuthExpired, BusError, Ignored, SendError
 from shared.events import InboundEvent
 

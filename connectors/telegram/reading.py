@@ -15,6 +15,7 @@ from aiogram.types import TelegramObject, Update
 from pydantic import TypeAdapter, ValidationError
 
 UNDATED: Final = datetime.fromtimestamp(0, UTC)  # for what Telegram gives no time, and for a time that is none
+DEEPEST: Final = 12  # levels that are read field by field; Telegram's own messages have fewer
 EMPTY: Final[Mapping[Any, Any]] = {str: "", int: 0, float: 0.0, bool: False, datetime: UNDATED}
 
 T = TypeVar("T", bound=TelegramObject)
@@ -27,33 +28,35 @@ def read_update(data: Mapping[str, Any]) -> Update:
         return salvage(Update, data)
 
 
-def salvage(model: type[T], data: Mapping[str, Any]) -> T:
-    """The object with everything that can be read of it."""
+def salvage(model: type[T], data: Mapping[str, Any], *, depth: int = 0) -> T:
+    """The object with everything that can be read of it, down to `DEEPEST`."""
     values: dict[str, Any] = {}
     for name, field in model.model_fields.items():
         value = data.get(field.alias or name)
-        found = None if value is None else salvage_value(field.annotation, value)
+        found = None if value is None else salvage_value(field.annotation, value, depth)
         if found is not None:
             values[name] = found
         elif field.is_required():
-            values[name] = empty(field.annotation)
+            values[name] = empty(field.annotation, depth)
     return model.model_construct(**values)
 
 
-def salvage_value(annotation: Any, value: Any) -> Any:
+def salvage_value(annotation: Any, value: Any, depth: int) -> Any:
     """The value as this type, or as much of it as can be read; None if nothing can."""
     try:
         return adapter(annotation).validate_python(value)
     except (ValidationError, OverflowError):
         pass
+    if depth == DEEPEST:
+        return None
     lists = [option for option in options(annotation) if get_origin(option) is list]
     if isinstance(value, list) and lists:
-        items = [salvage_value(get_args(lists[0])[0], item) for item in value]
+        items = [salvage_value(get_args(lists[0])[0], item, depth + 1) for item in value]
         return [item for item in items if item is not None]
     models = [option for option in options(annotation) if isclass(option) and issubclass(option, TelegramObject)]
     if isinstance(value, dict) and models:
         model = next((model for model in models if fits(model, value)), None)
-        return salvage(model, value) if model else unknown(value)
+        return salvage(model, value, depth=depth + 1) if model else unknown(value)
     return None
 
 
@@ -89,10 +92,10 @@ def unknown(value: Mapping[str, Any]) -> TelegramObject:
     return TelegramObject.model_construct(**{name: value[name] for name in ("type", "status") if name in value})
 
 
-def empty(annotation: Any) -> Any:
+def empty(annotation: Any, depth: int) -> Any:
     first = next(options(annotation))
     if get_origin(first) is list:
         return []
     if isclass(first) and issubclass(first, TelegramObject):
-        return salvage(first, {})
+        return salvage(first, {}, depth=depth + 1)
     return EMPTY.get(first)

@@ -27,6 +27,7 @@ from aiogram.types import InputFile
 
 NEVER_LEFT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 CONNECT_TIMEOUT_S: Final = 5.0
+ANSWER_MAX_BYTES: Final = 16 * 1024 * 1024  # a hundred updates of the longest kind have less
 RETRY_AFTER_S: Final = 5  # for a 429 that does not say how long; Telegram's own always does
 
 Form = dict[str, str]
@@ -63,13 +64,22 @@ class HttpxSession(BaseSession):
         url = self.api.api_url(token=bot.token, method=method.__api_method__)
         limits = httpx.Timeout(self.timeout if timeout is None else timeout, connect=CONNECT_TIMEOUT_S)
         try:
-            answer = await self._http.post(url, data=form, files=uploads or None, timeout=limits)
+            async with self._http.stream("POST", url, data=form, files=uploads or None, timeout=limits) as answer:
+                said = await self.read(answer, method)
         except NEVER_LEFT as error:
             raise NotSent(method=method, message=type(error).__name__) from None
         except httpx.HTTPError as error:
             raise TelegramNetworkError(method=method, message=type(error).__name__) from None
-        response = self.check_response(bot, method, answer.status_code, answer.text)
+        response = self.check_response(bot, method, answer.status_code, said)
         return cast(TelegramType, response.result)
+
+    async def read(self, answer: httpx.Response, method: TelegramMethod[Any]) -> str:
+        body = bytearray()
+        async for piece in answer.aiter_bytes():
+            body += piece
+            if len(body) > ANSWER_MAX_BYTES:
+                raise TelegramNetworkError(method=method, message="AnswerTooLarge")
+        return body.decode(errors="replace")
 
     async def render(self, bot: Bot, method: TelegramMethod[Any]) -> tuple[Form, Uploads]:
         """The members of a form, and the files beside them."""

@@ -54,6 +54,7 @@ class WebChat(Connector):
         self._token_key = derive_key(port.config.signing_key.get_secret_value().encode(), "visitor tokens")
         self._tokens: dict[str, tuple[str, int]] = {}
         self._listeners: dict[str, set[Listener]] = {}
+        self._closed = False
         self._stop_listening = port.bus.listen(THREAD_CHANGED, self._on_change)
 
     # Visitors
@@ -89,7 +90,10 @@ class WebChat(Connector):
     # Sockets
 
     def join(self, visitor: str, listener: Listener) -> bool:
-        """False if the visitor has too many sockets."""
+        """False if the visitor has too many sockets. One that comes after the end is told to come back at once."""
+        if self._closed:
+            listener.leave(random_pause_s())
+            return True
         listeners = self._listeners.setdefault(visitor, set())
         if len(listeners) >= SOCKETS_MAX:
             return False
@@ -137,13 +141,18 @@ class WebChat(Connector):
 
     async def close(self) -> None:
         """Tell every socket to come back after a pause of its own, so that they do not all come at once."""
+        self._closed = True
         self._stop_listening()
         for listeners in tuple(self._listeners.values()):
             for listener in tuple(listeners):
-                listener.leave(random.uniform(0.2, 2.0))  # noqa: S311 - a spread, not a secret
+                listener.leave(random_pause_s())
 
     @classmethod
     def mounts(cls, host: Host) -> Mapping[str, ASGIApp]:
         from connectors.webchat.server import chat_app, widget_app
 
         return {"/chat": chat_app(host), "/widget": widget_app(host)}
+
+
+def random_pause_s(longest_s: float = 2.0) -> float:
+    return random.uniform(longest_s / 10, longest_s)  # noqa: S311 - a spread, not a secret

@@ -1,5 +1,6 @@
 """From what a browser says to our words. Pure."""
 
+import json
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
@@ -97,6 +98,21 @@ def parse_frame(text: str) -> Hello | Send | Recv | Read | TypingFrame | Ping | 
         if any(problem["type"] == "union_tag_invalid" for problem in error.errors(include_input=False)):
             return None
         raise Malformed(describe(error)) from None
+
+
+def name_of(text: str) -> str | None:
+    """What a frame that cannot be understood calls itself: a browser waits for an answer under that name."""
+    try:
+        told = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    match told:
+        case {"d": {"cmid": str(cmid)}}:
+            return cmid
+        case {"id": str(name)}:
+            return name
+        case _:
+            return None
 
 
 def parse_line(body: bytes) -> Line:

@@ -7,7 +7,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 from connectors.webchat.connector import WebChat
 from connectors.webchat.inbound import address_of, message_from, parse_line
-from connectors.webchat.refusals import BODY_MAX_BYTES, Refused, origin_allowed, refusal_of, too_large, unauthorized
+from connectors.webchat.origins import foreign_page, origin_allowed
+from connectors.webchat.refusals import BODY_MAX_BYTES, Refused, refusal_of, too_large, unauthorized
 from shared.connector import Host
 from shared.errors import BusError, IngressError
 from shared.signing import BadToken
@@ -37,7 +38,7 @@ async def post_line(host: Host, channel_type: str, scope: Scope, receive: Receiv
 async def take_line(connector: WebChat, headers: dict[bytes, str], receive: Receive) -> str:
     """Publish a visitor's line; its `cmid`. Raises `Refused`, `Malformed`, `BusError`."""
     if not origin_allowed(headers.get(b"origin"), headers.get(b"host"), connector.config.allowed_origins):
-        raise Refused(403, "forbidden", "This page may not use this chat; add its origin to allowed_origins.")
+        raise foreign_page()
     visitor = visitor_of(connector, headers.get(b"authorization", ""))
     raw = await read_body(headers.get(b"content-length"), receive)
     line, port = parse_line(raw), connector.port

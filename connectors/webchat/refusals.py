@@ -2,9 +2,9 @@
 
 import json
 from typing import Final
-from urllib.parse import urlsplit
 
 import structlog
+from starlette.responses import Response
 
 from shared.errors import BusError, IngressError
 from shared.ids import REQUEST, new_id
@@ -37,6 +37,13 @@ class Refused(Exception):
         return [*own, *self.headers], json.dumps(told).encode()
 
 
+def problem(refused: Refused) -> Response:
+    headers, body = refused.answer()
+    response = Response(body, status_code=refused.status)
+    response.raw_headers += headers
+    return response
+
+
 def refusal_of(error: Refused | IngressError | BusError) -> Refused:
     if isinstance(error, Refused):
         return error
@@ -51,10 +58,3 @@ def unauthorized() -> Refused:
 
 def too_large() -> Refused:
     return Refused(413, "body_too_large", f"The body must not be larger than {BODY_MAX_BYTES} bytes.")
-
-
-def origin_allowed(origin: str | None, host: str | None, allowed: tuple[str, ...]) -> bool:
-    """The frame is of our own origin; a page that speaks to us itself must be allowed; programs send no Origin."""
-    if origin is None or "*" in allowed or origin in allowed:
-        return True
-    return urlsplit(origin).netloc == host

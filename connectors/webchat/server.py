@@ -1,7 +1,9 @@
 """What the site chat serves: sessions, sockets, lines over HTTP, and the widget's files."""
 
+import hashlib
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -19,7 +21,8 @@ from connectors.webchat.capabilities import TEXT_MAX
 from connectors.webchat.connector import WebChat
 from connectors.webchat.inbound import CHANNEL_TYPE
 from connectors.webchat.lines import post_line, read_body, visitor_of
-from connectors.webchat.refusals import Refused, origin_allowed, refusal_of
+from connectors.webchat.origins import foreign_page, open_to_pages, origin_allowed
+from connectors.webchat.refusals import Refused, problem, refusal_of
 from connectors.webchat.socket import Session
 from shared.connector import ASGIApp, Host
 from shared.errors import BusError, IngressError, UnknownChannel
@@ -33,6 +36,18 @@ FRAME_CSP: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self' ws: wss:; "
     "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; frame-ancestors {ancestors}"
 )
+
+
+# The files load each other by name: all of them are of one version only if a browser asks for each anew.
+FILE_HEADERS: Final = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file of the widget. `tag` is the same as long as its content is."""
+
+    content: bytes
+    tag: str
 
 
 class SessionBody(BaseModel):
@@ -101,7 +116,7 @@ def chat_app(host: Host) -> ASGIApp:
         else:
             await routes(scope, receive, send)
 
-    return app
+    return open_to_pages(host, app)
 
 
 def widget_app(host: Host) -> ASGIApp:
@@ -111,13 +126,13 @@ def widget_app(host: Host) -> ASGIApp:
         connector = await find(host, request.query_params.get("channel", ""))
         ancestors = " ".join(["'self'", *connector.config.allowed_origins])
         headers = {"Content-Security-Policy": FRAME_CSP.format(ancestors=ancestors), "Referrer-Policy": "no-referrer"}
-        return file_response("frame.html", headers)
+        return Response(widget_files()["frame.html"].content, media_type="text/html", headers=FILE_HEADERS | headers)
 
     async def file(request: Request) -> Response:
         name = request.path_params["name"]
         if name not in widget_files() or name.endswith(".html"):
             raise Refused(404, "not_found", "There is no such file.")
-        return file_response(name, {"Cross-Origin-Resource-Policy": "cross-origin"})
+        return file_response(request, name)
 
     return Starlette(
         routes=[Route("/widget/frame", answered(frame)), Route("/widget/{name}", answered(file))],
@@ -148,7 +163,7 @@ async def the_connector(host: Host, connection: HTTPConnection) -> WebChat:
     connector = await find(host, connection.path_params["channel_id"])
     headers = connection.headers
     if not origin_allowed(headers.get("origin"), headers.get("host"), connector.config.allowed_origins):
-        raise Refused(403, "forbidden", "This page may not use this chat; add its origin to allowed_origins.")
+        raise foreign_page()
     return connector
 
 
@@ -177,26 +192,30 @@ def on_http_exception(request: Request, error: Exception) -> Response:
     return problem(Refused(error.status_code, "not_found", "There is nothing at this address."))
 
 
-def problem(refused: Refused) -> Response:
-    headers, body = refused.answer()
-    response = Response(body, status_code=refused.status)
-    response.raw_headers += headers
-    return response
-
-
 @cache
-def widget_files() -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in WIDGET.iterdir() if path.suffix in TYPES}
+def widget_files() -> dict[str, File]:
+    return {path.name: new_file(path.read_bytes()) for path in WIDGET.iterdir() if path.suffix in TYPES}
 
 
-def file_response(name: str, headers: dict[str, str]) -> Response:
-    return Response(
-        widget_files()[name],
-        media_type=TYPES[Path(name).suffix],
-        headers={"Cache-Control": "public, max-age=300", "X-Content-Type-Options": "nosniff", **headers},
-    )
+def new_file(content: bytes) -> File:
+    return File(content, f'"{hashlib.sha256(content).hexdigest()[:32]}"')
+
+
+def file_response(request: Request, name: str) -> Response:
+    """The file, or that the browser has it already."""
+    file = widget_files()[name]
+    headers = FILE_HEADERS | {"ETag": file.tag, "Cross-Origin-Resource-Policy": "cross-origin"}
+    if has(request.headers.get("if-none-match", ""), file.tag):
+        return Response(status_code=304, headers=headers)
+    return Response(file.content, media_type=TYPES[Path(name).suffix], headers=headers)
+
+
+def has(tags: str, tag: str) -> bool:
+    """Whether the tag is among those of an If-None-Match."""
+    known = [one.strip().removeprefix("W/") for one in tags.split(",")]
+    return tag in known or known == ["*"]
 
 
 def demo_page(channel_id: str) -> bytes:
     """The demo shop's page with its chat."""
-    return widget_files()["demo.html"].replace(b"{{channel}}", channel_id.encode())
+    return widget_files()["demo.html"].content.replace(b"{{channel}}", channel_id.encode())

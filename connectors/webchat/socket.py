@@ -2,12 +2,12 @@
 
 import asyncio
 import contextlib
-from typing import Final
+from typing import Final, NoReturn
 
 import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from connectors.webchat.connector import Listener, WebChat
+from connectors.webchat.connector import Listener, WebChat, random_pause_s
 from connectors.webchat.inbound import (
     Frame,
     Hello,
@@ -18,6 +18,7 @@ from connectors.webchat.inbound import (
     TypingFrame,
     address_of,
     message_from,
+    name_of,
     parse_frame,
     receipt_from,
     typing_from,
@@ -39,13 +40,14 @@ from shared.signing import BadToken
 log = structlog.get_logger(__name__)
 
 HELLO_WITHIN_S: Final = 5.0
-SILENCE_MAX_S: Final = 60.0  # the browser pings after 25
+SILENCE_MAX_S: Final = 150.0  # the browser pings after 25, but the timers of a hidden tab fire once a minute
 LOOK_EVERY_S: Final = 20.0  # in case a wake-up was lost
 SEND_WITHIN_S: Final = 10.0
+NOT_KEPT_PAUSE_S: Final = 5.0  # at most: nothing may be kept for a while, and all who tried come back
 FRAMES_PER_S: Final = 20.0
 FRAMES_BURST: Final = 100.0
 ENDED: Final = (WebSocketDisconnect, OSError, RuntimeError)  # the ways in which Starlette says that it is over
-BAD_TOKEN, BUSY, RESTART, TOO_SLOW = 4001, 4008, 1012, 1013
+BAD_TOKEN, BUSY, RESTART, COME_BACK = 4001, 4008, 1012, 1013
 
 
 class Budget:
@@ -78,6 +80,8 @@ class Session:
         self._locale: str | None = None
         self._budget = Budget(FRAMES_PER_S, FRAMES_BURST)
         self._told: dict[type, str] = {}
+        self._synced = False
+        self._seen: str | None = None
         self._visitor = ""
 
     async def run(self) -> None:
@@ -141,7 +145,7 @@ class Session:
         await self._socket.close(RESTART, "restarting")
 
     async def _catch_up(self) -> None:
-        """Say everything that changed since the cursor; nothing to say is nothing sent."""
+        """Say everything that changed since the cursor; after the first time, nothing to say is nothing sent."""
         more = True
         while more:
             try:
@@ -150,15 +154,10 @@ class Session:
                 log.info("webchat.thread_unavailable", error=type(error).__name__)
                 asyncio.get_running_loop().call_later(1.0, self._awake.set)
                 return
-            first = self._cursor is None
-            if first or page.messages or page.reset or self._seen_changed(page.seen.up_to):
+            if not self._synced or page.messages or page.reset or page.seen.up_to != self._seen:
                 await self._say(render_sync(page))
+            self._synced, self._seen = True, page.seen.up_to
             self._cursor, more = page.cursor, page.more
-
-    def _seen_changed(self, up_to: str | None) -> bool:
-        changed = self._told.get(Session) != up_to
-        self._told[Session] = up_to or ""
-        return changed
 
     def _take_typing(self) -> list[str]:
         frames, self._typing = self._typing, []
@@ -177,8 +176,12 @@ class Session:
             async with asyncio.timeout(SEND_WITHIN_S):
                 await self._socket.send_text(frame)
         except TimeoutError:
-            await self._socket.close(TOO_SLOW, "too slow")
-            raise WebSocketDisconnect(TOO_SLOW) from None
+            await self._break_off("too slow")
+
+    async def _break_off(self, why: str) -> NoReturn:
+        """Have the browser come back, to find by its cursor what it missed and to say again what we did not keep."""
+        await self._socket.close(COME_BACK, why)
+        raise WebSocketDisconnect(COME_BACK)
 
     # Listening
 
@@ -199,7 +202,7 @@ class Session:
         try:
             frame = parse_frame(text)
         except Malformed as error:
-            await self._say(render_nack(None, error.code, error.detail))
+            await self._say(render_nack(name_of(text), error.code, error.detail))
             return
         if frame is not None:
             await self._act(frame, text.encode())
@@ -211,8 +214,10 @@ class Session:
             case Send():
                 await self._take_line(frame, raw)
             case Recv() | Read() if self._told.get(type(frame)) != frame.d.up_to:
-                if await self._publish(receipt_from(frame, address=address, raw=raw, now=now)):
-                    self._told[type(frame)] = frame.d.up_to
+                if not await self._publish(receipt_from(frame, address=address, raw=raw, now=now)):
+                    await self._say(render_bye(random_pause_s(NOT_KEPT_PAUSE_S)))
+                    await self._break_off("a receipt could not be kept")  # nothing else would have it said again
+                self._told[type(frame)] = frame.d.up_to
             case TypingFrame():
                 await self._publish(typing_from(frame, address=address, now=now))
             case Ping():

@@ -1,15 +1,18 @@
 """`/v1/me` and `/v1/keys`."""
 
+import uuid
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
 import sqlalchemy as sa
 from fastapi import APIRouter
 from pydantic import Field
+from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.responses import Response
 
 from gateway.access.principals import KEY_PREFIXES, SCOPES, Scope, hash_secret
 from gateway.calls import PROBLEMS, CanAdmin, CanRead, the_id
-from gateway.paging import Page
+from gateway.paging import Order, Page, Reading, Wanted
 from gateway.problems import Problem, not_found
 from gateway.requests import StrictRoute
 from gateway.views import Ref, View
@@ -20,7 +23,8 @@ from shared.signing import new_secret
 router = APIRouter(route_class=StrictRoute, responses=PROBLEMS, tags=["access"])
 
 PREFIX_SHOWN: Final = 12
-LIST: Final = sa.text("SELECT * FROM keys WHERE shop_id = :shop_id AND revoked_at IS NULL ORDER BY id")
+LIST: Final = "SELECT * FROM keys WHERE shop_id = :shop_id AND revoked_at IS NULL"
+OLDEST_FIRST: Final = Order({"id": uuid.UUID})
 INSERT: Final = sa.text(
     "INSERT INTO keys (shop_id, id, name, prefix, secret_hash, scopes, mode, expires_at) "
     "VALUES (:shop_id, :id, :name, :prefix, :hash, :scopes, :mode, :expires_at) RETURNING *"
@@ -65,7 +69,7 @@ class KeyView(View):
 
 
 class IssuedKey(KeyView):
-    """`key` is shown once."""
+    """`key` is shown once, here."""
 
     key: str
 
@@ -86,22 +90,28 @@ def key_fields(row: Any) -> dict[str, Any]:
 
 
 @router.get("/v1/keys", operation_id="keys.list")
-async def list_keys(call: CanAdmin) -> Page[KeyView]:
+async def list_keys(call: CanAdmin, span: Wanted) -> Page[KeyView]:
+    reading = Reading("keys", OLDEST_FIRST, span)
     async with call.read() as connection:
-        rows = (await connection.execute(LIST, {"shop_id": call.shop_id})).all()
-    return Page(items=[KeyView(**key_fields(row)) for row in rows])
+        rows = (await connection.execute(sa.text(LIST + reading.sql), {"shop_id": call.shop_id} | reading.named)).all()
+    return reading.page(rows, [KeyView(**key_fields(row)) for row in reading.items(rows)])
 
 
-@router.post("/v1/keys", operation_id="keys.create", status_code=201)
-async def create_key(call: CanAdmin, new: NewKey) -> IssuedKey:
-    """A new key. Not kept under an Idempotency-Key: a secret is shown once and stored nowhere."""
-    if new.expires_at is not None and new.expires_at <= call.core.clock():
-        raise Problem("validation_failed", "expires_at is in the past; leave it out for a key that does not expire.")
-    async with call.write() as connection:
+@router.post("/v1/keys", operation_id="keys.create", status_code=201, response_model=IssuedKey)
+async def create_key(call: CanAdmin, new: NewKey) -> Response:
+    """A new key. Its secret is in this answer and in repeats of it under the same Idempotency-Key, and nowhere else."""
+
+    async def create(connection: AsyncConnection) -> IssuedKey:
+        if new.expires_at is not None and new.expires_at <= call.core.clock():
+            raise Problem(
+                "validation_failed", "expires_at is in the past; leave it out for a key that does not expire."
+            )
         return await issue_key(connection, call.shop_id, new)
 
+    return await call.once(create, status=201)
 
-async def issue_key(connection: Any, shop_id: Any, new: NewKey) -> IssuedKey:
+
+async def issue_key(connection: AsyncConnection, shop_id: uuid.UUID, new: NewKey) -> IssuedKey:
     secret = new_secret(KEY_PREFIXES[new.mode])
     expires_at: datetime | None = new.expires_at
     named = {

@@ -1,7 +1,7 @@
 """`/v1/agents`."""
 
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, Literal
 
 import sqlalchemy as sa
@@ -12,9 +12,10 @@ from starlette.responses import Response
 
 from gateway.access.principals import AGENT_PREFIX, hash_secret
 from gateway.calls import PROBLEMS, CanAdmin, CanRead, the_id
-from gateway.paging import After, Limit, Page, read_uuid_cursor, show_cursor
+from gateway.paging import Order, Page, Reading, Wanted
 from gateway.problems import not_found
 from gateway.requests import StrictRoute
+from gateway.versions import CACHED, CHANGEABLE, IfMatch, IfNoneMatch, Versioned, check_version
 from gateway.views import AgentView, Ref, View
 from shared.ids import AGENT, new_uuid, show_id
 from shared.model import StrictModel, Time
@@ -22,7 +23,8 @@ from shared.signing import new_secret
 
 router = APIRouter(route_class=StrictRoute, responses=PROBLEMS, tags=["agents"])
 
-LIST: Final = sa.text("SELECT * FROM agents WHERE shop_id = :shop_id AND id > :after ORDER BY id LIMIT :limit")
+LIST: Final = "SELECT * FROM agents WHERE shop_id = :shop_id"
+OLDEST_FIRST: Final = Order({"id": uuid.UUID})
 BY_ID: Final = sa.text("SELECT * FROM agents WHERE shop_id = :shop_id AND id = :id")
 LOCKED: Final = sa.text("SELECT * FROM agents WHERE shop_id = :shop_id AND id = :id FOR UPDATE")
 INSERT: Final = sa.text(
@@ -61,7 +63,7 @@ class NewToken(StrictModel):
 
 
 class IssuedToken(View):
-    """Shown once."""
+    """`token` is shown once, here."""
 
     token: str
     expires_at: Time
@@ -75,27 +77,28 @@ def agent_view(row: Any) -> AgentView:
 
 
 @router.get("/v1/agents", operation_id="agents.list")
-async def list_agents(call: CanRead, limit: Limit = 50, after: After = None) -> Page[AgentView]:
-    key = read_uuid_cursor("agents", after) if after else uuid.UUID(int=0)
+async def list_agents(call: CanRead, span: Wanted) -> Page[AgentView]:
+    reading = Reading("agents", OLDEST_FIRST, span)
     async with call.read() as connection:
-        rows = (await connection.execute(LIST, {"shop_id": call.shop_id, "after": key, "limit": limit + 1})).all()
-    following = show_cursor("agents", str(rows[limit - 1].id)) if len(rows) > limit else None
-    return Page(items=[agent_view(row) for row in rows[:limit]], next=following)
+        rows = (await connection.execute(sa.text(LIST + reading.sql), {"shop_id": call.shop_id} | reading.named)).all()
+    return reading.page(rows, [agent_view(row) for row in reading.items(rows)])
 
 
 @router.post("/v1/agents", operation_id="agents.create", status_code=201, response_model=AgentView)
 async def create_agent(call: CanAdmin, new: NewAgent) -> Response:
-    async def create(connection: AsyncConnection) -> AgentView:
+    async def create(connection: AsyncConnection) -> Versioned:
         values = new.model_dump() | {"shop_id": call.shop_id, "id": new_uuid()}
-        return agent_view((await connection.execute(INSERT, values)).one())
+        row = (await connection.execute(INSERT, values)).one()
+        return Versioned(agent_view(row), row.version)
 
     return await call.once(create, status=201)
 
 
-@router.get("/v1/agents/{id}", operation_id="agents.get")
-async def get_agent(call: CanRead, id: str) -> AgentView:
+@router.get("/v1/agents/{id}", operation_id="agents.get", response_model=AgentView, responses=CACHED)
+async def get_agent(call: CanRead, id: str, if_none_match: IfNoneMatch = None) -> Response:
     async with call.read() as connection:
-        return agent_view(await the_agent(connection, call.shop_id, id))
+        row = await the_agent(connection, call.shop_id, id)
+    return Versioned(agent_view(row), row.version).response(if_none_match=if_none_match)
 
 
 async def the_agent(connection: AsyncConnection, shop_id: uuid.UUID, text: str, *, sql: sa.TextClause = BY_ID) -> Any:
@@ -106,30 +109,37 @@ async def the_agent(connection: AsyncConnection, shop_id: uuid.UUID, text: str, 
     return row
 
 
-@router.patch("/v1/agents/{id}", operation_id="agents.update")
-async def update_agent(call: CanAdmin, id: str, change: AgentChange) -> AgentView:
+@router.patch("/v1/agents/{id}", operation_id="agents.update", response_model=AgentView, responses=CHANGEABLE)
+async def update_agent(call: CanAdmin, id: str, change: AgentChange, if_match: IfMatch = None) -> Response:
     async with call.write() as connection:
         row = await the_agent(connection, call.shop_id, id, sql=LOCKED)
+        check_version(if_match, row.version)
         email = change.email if "email" in change.model_fields_set else row.email
         named = {"shop_id": call.shop_id, "id": row.id, "name": change.name or row.name, "email": email}
-        return agent_view((await connection.execute(UPDATE, named)).one())
+        updated = (await connection.execute(UPDATE, named)).one()
+    return Versioned(agent_view(updated), updated.version).response()
 
 
-@router.post("/v1/agents/{id}/tokens", operation_id="agents.token", status_code=201)
-async def issue_token(call: CanAdmin, id: str, new: NewToken | None = None) -> IssuedToken:
-    """A token for one agent's client. Not kept under an Idempotency-Key: a secret is shown once and stored nowhere."""
-    token = new_secret(AGENT_PREFIX)
-    expires_at = call.core.clock() + timedelta(seconds=(new or NewToken()).ttl_s)
-    async with call.write() as connection:
+@router.post("/v1/agents/{id}/tokens", operation_id="agents.token", status_code=201, response_model=IssuedToken)
+async def create_token(call: CanAdmin, id: str, new: NewToken | None = None) -> Response:
+    """A token for one agent's client. It is in this answer and in repeats of it under the same Idempotency-Key."""
+    ttl = timedelta(seconds=(new or NewToken()).ttl_s)
+
+    async def create(connection: AsyncConnection) -> IssuedToken:
         row = await the_agent(connection, call.shop_id, id)
-        await connection.execute(
-            ISSUE,
-            {
-                "shop_id": call.shop_id,
-                "id": new_uuid(),
-                "agent_id": row.id,
-                "hash": hash_secret(token),
-                "expires_at": expires_at,
-            },
-        )
-    return IssuedToken(token=token, expires_at=expires_at, agent=Ref(id=id, name=row.name))
+        return await issue_token(connection, row, call.core.clock() + ttl)
+
+    return await call.once(create, status=201)
+
+
+async def issue_token(connection: AsyncConnection, agent: Any, expires_at: datetime) -> IssuedToken:
+    token = new_secret(AGENT_PREFIX)
+    named = {
+        "shop_id": agent.shop_id,
+        "id": new_uuid(),
+        "agent_id": agent.id,
+        "hash": hash_secret(token),
+        "expires_at": expires_at,
+    }
+    await connection.execute(ISSUE, named)
+    return IssuedToken(token=token, expires_at=expires_at, agent=Ref(id=show_id(AGENT, agent.id), name=agent.name))

@@ -25,19 +25,20 @@ from gateway.conversations.store import capabilities_of
 from gateway.core import Core
 from gateway.database import driver
 from gateway.events.feed import NewEvent, append
-from gateway.paging import After, Limit, Page, read_uuid_cursor, show_cursor
+from gateway.paging import Order, Page, Reading, Wanted
 from gateway.problems import FieldError, Problem, not_found
 from gateway.requests import StrictRoute
+from gateway.versions import CACHED, CHANGEABLE, IfMatch, IfNoneMatch, Versioned, check_version
 from gateway.views import ChannelView, CheckView, TemplateView
+from shared.connector import ChannelType
 from shared.ids import CHANNEL, new_uuid
 from shared.model import StrictModel
 from shared.subjects import CHANNEL_CHANGED, ChannelChanged, CheckRequest, check
 
 router = APIRouter(route_class=StrictRoute, responses=PROBLEMS, tags=["channels"])
 
-LIST: Final = sa.text(
-    "SELECT * FROM channels WHERE shop_id = :shop_id AND deleted_at IS NULL AND id > :after ORDER BY id LIMIT :limit"
-)
+LIST: Final = "SELECT * FROM channels WHERE shop_id = :shop_id AND deleted_at IS NULL"
+OLDEST_FIRST: Final = Order({"id": uuid.UUID})
 DELETE: Final = sa.text(
     "UPDATE channels SET deleted_at = now(), state = 'paused' WHERE shop_id = :shop_id AND id = :id"
 )
@@ -61,20 +62,22 @@ class ChannelChange(StrictModel):
 
 
 @router.get("/v1/channels", operation_id="channels.list")
-async def list_channels(call: CanRead, limit: Limit = 50, after: After = None) -> Page[ChannelView]:
-    key = read_uuid_cursor("channels", after) if after else uuid.UUID(int=0)
+async def list_channels(call: CanRead, span: Wanted) -> Page[ChannelView]:
+    reading = Reading("channels", OLDEST_FIRST, span)
     async with call.read() as connection:
-        rows = (await connection.execute(LIST, {"shop_id": call.shop_id, "after": key, "limit": limit + 1})).all()
-    following = show_cursor("channels", str(rows[limit - 1].id)) if len(rows) > limit else None
-    return Page(items=[channel_view(call.core, row) for row in rows[:limit]], next=following)
+        rows = (await connection.execute(sa.text(LIST + reading.sql), {"shop_id": call.shop_id} | reading.named)).all()
+    return reading.page(rows, [channel_view(call.core, row) for row in reading.items(rows)])
 
 
 @router.post("/v1/channels", operation_id="channels.create", status_code=201, response_model=ChannelView)
 async def create_channel(call: CanAdmin, new: NewChannel) -> Response:
-    return await call.once(lambda connection: create(connection, call.core, call, new), status=201)
+    answer = await call.once(lambda connection: create(connection, call.core, call, new), status=201)
+    if answer.status_code == 201:  # it may have to be attended to: polled, or set up at its provider
+        call.core.bus.signal(CHANNEL_CHANGED, ChannelChanged(channel_id=json.loads(bytes(answer.body))["id"]))
+    return answer
 
 
-async def create(connection: AsyncConnection, core: Core, call: Call, new: NewChannel) -> ChannelView:
+async def create(connection: AsyncConnection, core: Core, call: Call, new: NewChannel) -> Versioned:
     kind = core.types.get(new.type)
     if kind is None:
         known = ", ".join(sorted(core.types))
@@ -87,10 +90,10 @@ async def create(connection: AsyncConnection, core: Core, call: Call, new: NewCh
     return await tell(connection, core, row)
 
 
-async def tell(connection: AsyncConnection, core: Core, row: Any) -> ChannelView:
+async def tell(connection: AsyncConnection, core: Core, row: Any) -> Versioned:
     view = channel_view(core, row)
     await append(await driver(connection), [NewEvent(row.shop_id, "channel.state", view.model_dump_json())])
-    return view
+    return Versioned(view, row.version)
 
 
 async def the_channel(call: Call, connection: AsyncConnection, text: str, *, sql: sa.TextClause = BY_ID) -> Any:
@@ -101,31 +104,47 @@ async def the_channel(call: Call, connection: AsyncConnection, text: str, *, sql
     return row
 
 
-@router.get("/v1/channels/{id}", operation_id="channels.get")
-async def get_channel(call: CanRead, id: str) -> ChannelView:
+@router.get("/v1/channels/{id}", operation_id="channels.get", response_model=ChannelView, responses=CACHED)
+async def get_channel(call: CanRead, id: str, if_none_match: IfNoneMatch = None) -> Response:
     async with call.read() as connection:
-        return channel_view(call.core, await the_channel(call, connection, id))
+        row = await the_channel(call, connection, id)
+    return Versioned(channel_view(call.core, row), row.version).response(if_none_match=if_none_match)
 
 
-@router.patch("/v1/channels/{id}", operation_id="channels.update")
-async def update_channel(call: CanAdmin, id: str, change: ChannelChange) -> ChannelView:
+@router.patch("/v1/channels/{id}", operation_id="channels.update", response_model=ChannelView, responses=CHANGEABLE)
+async def update_channel(call: CanAdmin, id: str, change: ChannelChange, if_match: IfMatch = None) -> Response:
     async with call.write() as connection:
         row = await the_channel(call, connection, id, sql=LOCKED)
-        values = row.settings | open_secrets(call.core, row) | (change.settings or {})
-        config = parse_config(call.core.types[row.type], json.loads(json.dumps(values)))
+        check_version(if_match, row.version)
+        config = parse_config(
+            kind_of(call.core, row), row.settings | open_secrets(call.core, row) | (change.settings or {})
+        )
         row = await update(
             connection, call.core, row, name=change.name or row.name, state=change.state or row.state, config=config
         )
-        view = await tell(connection, call.core, row)
+        changed = await tell(connection, call.core, row)
     call.core.bus.signal(CHANNEL_CHANGED, ChannelChanged(channel_id=id))
-    return view
+    return changed.response()
 
 
-@router.delete("/v1/channels/{id}", operation_id="channels.delete", status_code=204)
-async def delete_channel(call: CanAdmin, id: str) -> None:
+def kind_of(core: Core, row: Any) -> ChannelType:
+    """The type of a channel, to check its settings by; raises `Problem` where this version does not have it."""
+    kind = core.types.get(row.type)
+    if kind is None:
+        raise Problem(
+            "conflict",
+            f"This version of Shopbell has no channels of type `{row.type}`, so this one can only be deleted; "
+            "to change it, start a version that has them.",
+        )
+    return kind
+
+
+@router.delete("/v1/channels/{id}", operation_id="channels.delete", status_code=204, responses=CHANGEABLE)
+async def delete_channel(call: CanAdmin, id: str, if_match: IfMatch = None) -> None:
     """Disconnect; its conversations stay."""
     async with call.write() as connection:
         row = await the_channel(call, connection, id, sql=LOCKED)
+        check_version(if_match, row.version)
         await connection.execute(DELETE, {"shop_id": call.shop_id, "id": row.id})
     call.core.bus.signal(CHANNEL_CHANGED, ChannelChanged(channel_id=id))
 

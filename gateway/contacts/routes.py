@@ -15,16 +15,18 @@ from gateway.contacts.codes import new_code
 from gateway.contacts.store import contact_views
 from gateway.database import driver
 from gateway.events.feed import NewEvent, append
-from gateway.paging import After, Limit, Page, read_uuid_cursor, show_cursor
+from gateway.paging import Order, Page, Reading, Wanted
 from gateway.problems import not_found
 from gateway.requests import StrictRoute
+from gateway.versions import CACHED, CHANGEABLE, IfMatch, IfNoneMatch, Versioned, check_version
 from gateway.views import ContactView, View
 from shared.ids import CONTACT, new_uuid
 from shared.model import StrictModel, Time
 
 router = APIRouter(route_class=StrictRoute, responses=PROBLEMS, tags=["contacts"])
 
-LIST: Final = sa.text("SELECT * FROM contacts WHERE shop_id = :shop_id AND id < :after ORDER BY id DESC LIMIT :limit")
+LIST: Final = "SELECT * FROM contacts WHERE shop_id = :shop_id"
+NEWEST_FIRST: Final = Order({"id": uuid.UUID}, newest_first=True)
 BY_ID: Final = sa.text("SELECT * FROM contacts WHERE shop_id = :shop_id AND id = :id")
 LOCKED: Final = sa.text("SELECT * FROM contacts WHERE shop_id = :shop_id AND id = :id FOR UPDATE")
 INSERT: Final = sa.text(
@@ -36,7 +38,6 @@ UPDATE: Final = sa.text(
     "attributes = CAST(:attributes AS jsonb), updated_at = now(), version = version + 1 "
     "WHERE shop_id = :shop_id AND id = :id RETURNING *"
 )
-NEWEST: Final = uuid.UUID(int=2**128 - 1)
 
 Short = Annotated[str, Field(max_length=200)]
 
@@ -52,19 +53,17 @@ class ContactFields(StrictModel):
 
 
 @router.get("/v1/contacts", operation_id="contacts.list")
-async def list_contacts(call: CanRead, limit: Limit = 50, after: After = None) -> Page[ContactView]:
+async def list_contacts(call: CanRead, span: Wanted) -> Page[ContactView]:
     """Newest first."""
-    key = read_uuid_cursor("contacts", after) if after else NEWEST
+    reading = Reading("contacts", NEWEST_FIRST, span)
     async with call.read() as connection:
-        rows = (await connection.execute(LIST, {"shop_id": call.shop_id, "after": key, "limit": limit + 1})).all()
-        views = await contact_views(connection, call.shop_id, rows[:limit])
-    following = show_cursor("contacts", str(rows[limit - 1].id)) if len(rows) > limit else None
-    return Page(items=views, next=following)
+        rows = (await connection.execute(sa.text(LIST + reading.sql), {"shop_id": call.shop_id} | reading.named)).all()
+        return reading.page(rows, await contact_views(connection, call.shop_id, reading.items(rows)))
 
 
 @router.post("/v1/contacts", operation_id="contacts.create", status_code=201, response_model=ContactView)
 async def create_contact(call: CanWrite, new: ContactFields) -> Response:
-    async def create(connection: AsyncConnection) -> ContactView:
+    async def create(connection: AsyncConnection) -> Versioned:
         values = new.model_dump() | {"attributes": json.dumps(new.attributes or {})}
         row = (await connection.execute(INSERT, values | {"shop_id": call.shop_id, "id": new_uuid()})).one()
         return await tell(call, connection, row, "contact.created")
@@ -72,36 +71,39 @@ async def create_contact(call: CanWrite, new: ContactFields) -> Response:
     return await call.once(create, status=201)
 
 
-async def tell(call: Call, connection: AsyncConnection, row: Any, kind: str) -> ContactView:
+async def tell(call: Call, connection: AsyncConnection, row: Any, kind: str) -> Versioned:
     (view,) = await contact_views(connection, call.shop_id, [row])
     event = NewEvent(call.shop_id, kind, view.model_dump_json(), contact_id=row.id)
     await append(await driver(connection), [event])
-    return view
+    return Versioned(view, row.version)
 
 
-@router.get("/v1/contacts/{id}", operation_id="contacts.get")
-async def get_contact(call: CanRead, id: str) -> ContactView:
+@router.get("/v1/contacts/{id}", operation_id="contacts.get", response_model=ContactView, responses=CACHED)
+async def get_contact(call: CanRead, id: str, if_none_match: IfNoneMatch = None) -> Response:
     async with call.read() as connection:
         named = {"shop_id": call.shop_id, "id": the_id(CONTACT, id, "contact")}
         rows = (await connection.execute(BY_ID, named)).all()
         if not rows:
             raise not_found("contact")
-        return (await contact_views(connection, call.shop_id, rows))[0]
+        (view,) = await contact_views(connection, call.shop_id, rows)
+    return Versioned(view, rows[0].version).response(if_none_match=if_none_match)
 
 
-@router.patch("/v1/contacts/{id}", operation_id="contacts.update")
-async def update_contact(call: CanWrite, id: str, change: ContactFields) -> ContactView:
+@router.patch("/v1/contacts/{id}", operation_id="contacts.update", response_model=ContactView, responses=CHANGEABLE)
+async def update_contact(call: CanWrite, id: str, change: ContactFields, if_match: IfMatch = None) -> Response:
     """Only what is named is changed; `null` clears."""
     named = {"shop_id": call.shop_id, "id": the_id(CONTACT, id, "contact")}
     async with call.write() as connection:
         row = (await connection.execute(LOCKED, named)).one_or_none()
         if row is None:
             raise not_found("contact")
+        check_version(if_match, row.version)
         fields = {name: getattr(row, name) for name in ContactFields.model_fields}
         fields |= change.model_dump(exclude_unset=True)
         values = fields | {"attributes": json.dumps(fields["attributes"] or {})}
         updated = (await connection.execute(UPDATE, values | named)).one()
-        return await tell(call, connection, updated, "contact.updated")
+        changed = await tell(call, connection, updated, "contact.updated")
+    return changed.response()
 
 
 class NewCode(View):

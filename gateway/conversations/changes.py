@@ -1,6 +1,7 @@
 """Changes by people of the shop: state, tags, owner, and what becomes of messages that went wrong."""
 
 import uuid
+from dataclasses import replace
 from typing import Annotated, Any, Final, Literal
 
 import sqlalchemy as sa
@@ -10,7 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.access.principals import Principal
 from gateway.calls import the_id
 from gateway.conversations.reading import locked
-from gateway.conversations.replies import QUOTED, address_of, check_reopening, check_sendable, external_id_of
+from gateway.conversations.replies import (
+    QUOTED,
+    address_of,
+    check_reopening,
+    check_sendable,
+    external_id_of,
+    find_message,
+)
 from gateway.conversations.store import CONTENT, capabilities_of, conversations_by_id, messages_by_id
 from gateway.core import Core
 from gateway.database import driver
@@ -19,8 +27,10 @@ from gateway.outbox import queue
 from gateway.problems import Problem, not_found
 from gateway.receipts import ledger
 from gateway.receipts.line import Row
+from gateway.receipts.resuming import begin_again, last_attempt
 from gateway.views import ConversationView, MessageView
 from shared.commands import SendMessage
+from shared.content import Content, Reaction
 from shared.events import Evidence, Reason, Status
 from shared.ids import AGENT, MESSAGE, show_id
 from shared.model import StrictModel
@@ -36,13 +46,19 @@ ASSIGN: Final = """
 """
 AGENT_EXISTS: Final = sa.text("SELECT 1 FROM agents WHERE shop_id = :shop_id AND id = :id")
 CONVERSATION_OF: Final = sa.text("SELECT conversation_id FROM messages WHERE shop_id = :shop_id AND id = :id")
+COMMAND_OF: Final = """
+    SELECT id, state, attempts FROM outbox
+    WHERE shop_id = $1 AND message_id = $2 AND kind = 'send_message' FOR UPDATE
+"""
 MESSAGE_ROW: Final = """
-    SELECT m.id, m.conversation_id, m.channel_id, m.status, m.content::text AS content, m.author_name, m.reply_to
+    SELECT m.shop_id, m.id, m.conversation_id, m.channel_id, m.identity_id, m.status, m.content::text AS content,
+           m.author_name, m.reply_to, m.generation, m.external_id
     FROM messages m WHERE m.shop_id = $1 AND m.id = $2 FOR UPDATE
 """
-NEXT_GENERATION: Final = """
-    UPDATE messages SET generation = generation + 1, status = 'queued', evidence = 'none', failure = NULL
-    WHERE shop_id = $1 AND id = $2
+SENT_ELSEWHERE: Final = "UPDATE messages SET channel_id = $3, identity_id = $4 WHERE shop_id = $1 AND id = $2"
+DOUBTED: Final = """
+    SELECT DISTINCT part FROM receipts
+    WHERE shop_id = $1 AND message_id = $2 AND generation = $3 AND status = 'uncertain' ORDER BY part
 """
 NEWS: Final = {"closed": "conversation.closed", "snoozed": "conversation.snoozed", "open": "conversation.reopened"}
 
@@ -96,35 +112,49 @@ async def tell(connection: AsyncConnection, core: Core, row: Any, kind: str) -> 
     return views[row.id]
 
 
-async def locked_message(connection: AsyncConnection, shop_id: uuid.UUID, key: uuid.UUID) -> tuple[Any, Any]:
-    """The conversation and the message, locked in the order in which everyone locks them. Raises `Problem`."""
+async def locked_message(connection: AsyncConnection, shop_id: uuid.UUID, key: uuid.UUID) -> tuple[Any, Any, Any]:
+    """The conversation, the message's command in the outbox if there is one, and the message.
+
+    Locked in the order in which everyone locks them. Raises `Problem`.
+    """
     conversation_id = await connection.scalar(CONVERSATION_OF, {"shop_id": shop_id, "id": key})
     if conversation_id is None:
         raise not_found("message")
     row = await locked(connection, shop_id, conversation_id)
-    return row, await (await driver(connection)).fetchrow(MESSAGE_ROW, shop_id, key)
+    raw = await driver(connection)
+    command = await raw.fetchrow(COMMAND_OF, shop_id, key)
+    return row, command, await raw.fetchrow(MESSAGE_ROW, shop_id, key)
 
 
 async def retry(connection: AsyncConnection, core: Core, principal: Principal, key: uuid.UUID) -> MessageView:
     """Queue a failed or uncertain message again, at the end of its conversation's lane. Raises `Problem`."""
     shop_id, raw = principal.shop_id, await driver(connection)
-    row, message = await locked_message(connection, shop_id, key)
+    row, waiting, message = await locked_message(connection, shop_id, key)
     if message["status"] not in ("failed", "uncertain"):
         raise Problem(
             "conflict", f"Only a failed or uncertain message can be sent again; this one is {message['status']}."
         )
+    if waiting is not None and waiting["state"] == "sending":
+        raise Problem("conflict", "An attempt to send it is on its way just now; see how that ends.")
     capabilities = capabilities_of(core.types, row.channel_type)
     content = CONTENT.validate_json(message["content"])
     await check_sendable(connection, row, capabilities, content, core)
     quoted = await raw.fetchrow(QUOTED, shop_id, message["reply_to"], row.id)
-    await raw.execute(NEXT_GENERATION, shop_id, key)
+    attempts_before = await last_attempt(raw, shop_id, key)
+    if waiting is not None:
+        attempts_before = max(attempts_before, waiting["attempts"])
+        await raw.execute(queue.DONE, shop_id, waiting["id"])
+    moved = (message["channel_id"], message["identity_id"]) != (row.channel_id, row.identity_id)
+    if moved:
+        await raw.execute(SENT_ELSEWHERE, shop_id, key, row.channel_id, row.identity_id)
     command = SendMessage(
         address=address_of(row),
         context=row.context,
         message_id=show_id(MESSAGE, key),
-        content=content,
+        content=await as_the_channel_knows_it(connection, row, content),
         reply_to=external_id_of(quoted),
         author_name=message["author_name"],
+        from_part=await begin_again(raw, message, moved=moved),
     )
     await queue.put(
         raw,
@@ -135,21 +165,33 @@ async def retry(connection: AsyncConnection, core: Core, principal: Principal, k
         channel_type=row.channel_type,
         message_id=key,
         pace=capabilities.pace,
+        attempts_before=attempts_before,
     )
     return await tell_message(connection, row, key, "message.queued")
+
+
+async def as_the_channel_knows_it(connection: AsyncConnection, row: Any, content: Content) -> Content:
+    """A reaction names the provider's id of its target."""
+    if not isinstance(content, Reaction):
+        return content
+    target = external_id_of(await find_message(connection, row, content.target))
+    return content.model_copy(update={"target": target}) if target else content
 
 
 async def resolve(connection: AsyncConnection, principal: Principal, key: uuid.UUID, status: Status) -> MessageView:
     """Write into the ledger what a person found out. Raises `Problem`."""
     shop_id, raw = principal.shop_id, await driver(connection)
-    _, message = await locked_message(connection, shop_id, key)
+    _, _, message = await locked_message(connection, shop_id, key)
     if message["status"] != "uncertain":
         raise Problem("conflict", f"Only an uncertain message can be resolved; this one is {message['status']}.")
     reason = (
         Reason(code="resolved", detail="A person found that it did not arrive.") if status is Status.FAILED else None
     )
+    parts: list[int | None] = [None]
+    if status is Status.FAILED:  # what had gone out before did arrive
+        parts = [row["part"] for row in await raw.fetch(DOUBTED, shop_id, key, message["generation"])]
     line = Row(shop_id, message["channel_id"], key, status, Evidence.PERSON, None, reason=reason)
-    await ledger.record(raw, [line])
+    await ledger.record(raw, [replace(line, part=part) for part in parts])
     await append(raw, await ledger.settle(connection, [(shop_id, key)]))
     return (await messages_by_id(connection, shop_id, [key]))[key]
 

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.access.principals import Principal
 from gateway.calls import the_id
-from gateway.conversations.replies import LOCK, address_of
+from gateway.conversations.replies import LOCK, WITH_ADDRESS, address_of
 from gateway.conversations.store import capabilities_of, conversations_by_id
 from gateway.core import Core
 from gateway.database import driver
@@ -97,8 +97,12 @@ async def mark_read(
 
 
 async def locked(connection: AsyncConnection, shop_id: uuid.UUID, conversation_id: uuid.UUID) -> Any:
-    found = await connection.execute(LOCK, {"shop_id": shop_id, "id": conversation_id})
-    row = found.one_or_none()
+    """The conversation, its address and its channel, for a change. Raises `Problem`."""
+    return await one(connection, LOCK, shop_id, conversation_id)
+
+
+async def one(connection: AsyncConnection, sql: sa.TextClause, shop_id: uuid.UUID, conversation_id: uuid.UUID) -> Any:
+    row = (await connection.execute(sql, {"shop_id": shop_id, "id": conversation_id})).one_or_none()
     if row is None:
         raise not_found("conversation")
     return row
@@ -113,11 +117,13 @@ async def tell_customer(raw: Any, core: Core, row: Any, external_id: str | None)
     if row.channel_state != "active":
         return "The channel is paused."
     command = MarkRead(address=address_of(row), context=row.context, external_id=external_id, read_at=core.clock())
+    lane = f"read:{row.id}"
+    await raw.execute(queue.SUPERSEDE, row.shop_id, lane)
     await queue.put(
         raw,
         command,
         shop_id=row.shop_id,
-        lane=f"read:{row.id}",
+        lane=lane,
         channel_id=row.channel_id,
         channel_type=row.channel_type,
     )
@@ -134,7 +140,8 @@ async def typing_delivery(
     connection: AsyncConnection, core: Core, principal: Principal, conversation_id: uuid.UUID, mark: TypingMark
 ) -> tuple[str, Delivery]:
     """The channel's type and what to hand to it, so that the customer sees us type. Raises `Problem`."""
-    row = await locked(connection, principal.shop_id, conversation_id)
+    # Not locked: nothing is changed, and who is changing something must not be waited for.
+    row = await one(connection, sa.text(WITH_ADDRESS), principal.shop_id, conversation_id)
     if not capabilities_of(core.types, row.channel_type).typing.level:
         raise Problem("unsupported", "This channel cannot show that we type.")
     name = principal.name if principal.kind == "agent" else principal.shop_name

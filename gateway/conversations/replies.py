@@ -27,15 +27,14 @@ from shared.events import Address
 from shared.ids import MESSAGE, new_uuid, show_id
 from shared.model import StrictModel
 
-LOCK: Final = sa.text(
-    """
+WITH_ADDRESS: Final = """
     SELECT c.*, i.account, i.peer, i.blocked_at, h.type AS channel_type, h.state AS channel_state
     FROM conversations c
     JOIN identities i ON (i.shop_id, i.id) = (c.shop_id, c.identity_id)
     JOIN channels h ON (h.shop_id, h.id) = (c.shop_id, c.channel_id)
-    WHERE c.shop_id = :shop_id AND c.id = :id FOR UPDATE OF c
-    """
-)
+    WHERE c.shop_id = :shop_id AND c.id = :id
+"""
+LOCK: Final = sa.text(WITH_ADDRESS + "FOR UPDATE OF c")
 BY_CLIENT_REF: Final = sa.text(
     "SELECT id FROM messages WHERE shop_id = :shop_id AND conversation_id = :id AND client_ref = :client_ref"
 )
@@ -146,7 +145,7 @@ async def readied(connection: AsyncConnection, row: Any, content: Content) -> Co
         case Reaction():
             quoted = await find_message(connection, row, content.target)
             if external_id_of(quoted) is None:
-                raise Problem("unsupported", "The message to react to is not known to the channel yet.")
+                raise Problem("unsupported", "The message to react to is not known to the channel yet.", final=False)
             return content
         case _:
             return await files.fill_in(connection, row.shop_id, content)
@@ -158,7 +157,7 @@ async def check_sendable(
     if row.channel_state != "active":
         raise Problem("channel_paused", "The channel is paused; see its state_reason, mend it and activate it again.")
     if row.blocked_at is not None:
-        raise Problem("unsupported", "The customer has blocked this channel; write to them on another one.")
+        raise Problem("unsupported", "The customer has blocked this channel; write to them elsewhere.", final=False)
     try:
         check_content(capabilities, content)
     except SendError as error:

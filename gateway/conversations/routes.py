@@ -1,7 +1,7 @@
 """`/v1/conversations` and `/v1/messages`."""
 
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
 import sqlalchemy as sa
@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from gateway.calls import PROBLEMS, Call, CanRead, CanWrite, the_id
 from gateway.conversations import changes, reading, replies
+from gateway.conversations.given import GivenContent
 from gateway.conversations.store import (
     CONVERSATIONS,
     MESSAGES,
@@ -20,9 +21,10 @@ from gateway.conversations.store import (
     message_view,
     messages_by_id,
 )
-from gateway.paging import After, Before, Limit, Page, read_cursor, show_cursor
+from gateway.paging import Order, Page, Reading, Wanted, read_cursor, show_cursor
 from gateway.problems import not_found
 from gateway.requests import StrictRoute
+from gateway.versions import CACHED, CHANGEABLE, IfMatch, IfNoneMatch, Versioned, check_version
 from gateway.views import ConversationView, MessageView, View
 from shared.events import Evidence, Reason, Status
 from shared.ids import AGENT, CHANNEL, CONTACT, CONVERSATION, MESSAGE, SHOP, show_id
@@ -31,8 +33,8 @@ from shared.subjects import TypingSeen
 
 router = APIRouter(route_class=StrictRoute, responses=PROBLEMS)
 
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND: Final = timedelta(microseconds=1)
+NEWEST_FIRST: Final = Order({"updated_at": datetime, "id": uuid.UUID}, newest_first=True, table="c.")
+VERSION: Final = sa.text("SELECT version FROM conversations WHERE shop_id = :shop_id AND id = :id")
 RECEIPTS: Final = sa.text(
     "SELECT status, evidence, part, reason, occurred_at, recorded_at FROM receipts "
     "WHERE shop_id = :shop_id AND message_id = :id ORDER BY id"
@@ -56,17 +58,16 @@ Statuses = Literal["open", "pending", "snoozed", "closed"]
 @router.get("/v1/conversations", tags=["conversations"], operation_id="conversations.list")
 async def list_conversations(
     call: CanRead,
+    span: Wanted,
     status: Annotated[Statuses | None, Query()] = None,
     channel: Annotated[str | None, Query()] = None,
     assignee: Annotated[str | None, Query(description="An agent's id, or `none`.")] = None,
     contact: Annotated[str | None, Query()] = None,
     waiting: Annotated[bool | None, Query(description="Only those in which a customer waits for an answer.")] = None,
-    limit: Limit = 50,
-    after: After = None,
 ) -> Page[ConversationView]:
     """Newest activity first. A conversation in which something happens while you page moves to the front."""
     where = ["c.shop_id = :shop_id"]
-    named: dict[str, Any] = {"shop_id": call.shop_id, "limit": limit + 1}
+    named: dict[str, Any] = {"shop_id": call.shop_id}
     for what, prefix, value in (("channel", CHANNEL, channel), ("contact", CONTACT, contact)):
         if value is not None:
             where.append(f"c.{what}_id = :{what}_id")
@@ -81,32 +82,24 @@ async def list_conversations(
         named["status"] = status
     if waiting is not None:
         where.append(f"c.waiting_since IS {'NOT ' if waiting else ''}NULL")
-    name = f"conversations {status} {channel} {assignee} {contact} {waiting}"
-    if after is not None:
-        micros, last = read_cursor(name, after, int, uuid.UUID)
-        where.append("(c.updated_at, c.id) < (timestamptz 'epoch' + :micros * interval '1 microsecond', :last)")
-        named |= {"micros": micros, "last": last}
-    order = " ORDER BY c.updated_at DESC, c.id DESC LIMIT :limit"
+    listed = Reading(f"conversations {status} {channel} {assignee} {contact} {waiting}", NEWEST_FIRST, span)
+    sql = CONVERSATIONS + "WHERE " + " AND ".join(where) + listed.sql
     async with call.read() as connection:
-        rows = (await connection.execute(sa.text(CONVERSATIONS + "WHERE " + " AND ".join(where) + order), named)).all()
-        views = await conversations_by_rows(connection, call.shop_id, rows[:limit], call.core.types, call.core.clock())
-        views = [call.core.links.conversation(call.shop_id, view) for view in views]
-    following = (
-        show_cursor(name, micros_of(rows[limit - 1].updated_at), str(rows[limit - 1].id)) if len(rows) > limit else None
-    )
-    return Page(items=views, next=following)
+        rows = (await connection.execute(sa.text(sql), named | listed.named)).all()
+        shown = listed.items(rows)
+        views = await conversations_by_rows(connection, call.shop_id, shown, call.core.types, call.core.clock())
+    return listed.page(rows, [call.core.links.conversation(call.shop_id, view) for view in views])
 
 
-def micros_of(moment: datetime) -> int:
-    """Exact microseconds since 1970: a float would lose some."""
-    return (moment - EPOCH) // MICROSECOND
-
-
-@router.get("/v1/conversations/{id}", tags=["conversations"], operation_id="conversations.get")
-async def get_conversation(call: CanRead, id: str) -> ConversationView:
+@router.get("/v1/conversations/{id}", tags=["conversations"], operation_id="conversations.get",
+            response_model=ConversationView, responses=CACHED)  # fmt: skip
+async def get_conversation(call: CanRead, id: str, if_none_match: IfNoneMatch = None) -> Response:
     key = the_id(CONVERSATION, id, "conversation")
     async with call.read() as connection:
-        return call.core.links.conversation(call.shop_id, await the_conversation(call, connection, key))
+        # The version first: a change between the two makes the tag too old, which is told, and not too new.
+        version = await connection.scalar(VERSION, {"shop_id": call.shop_id, "id": key})
+        view = call.core.links.conversation(call.shop_id, await the_conversation(call, connection, key))
+    return Versioned(view, version).response(if_none_match=if_none_match)
 
 
 async def the_conversation(call: Call, connection: AsyncConnection, key: uuid.UUID) -> ConversationView:
@@ -116,11 +109,17 @@ async def the_conversation(call: Call, connection: AsyncConnection, key: uuid.UU
     return views[key]
 
 
-@router.patch("/v1/conversations/{id}", tags=["conversations"], operation_id="conversations.update")
-async def update_conversation(call: CanWrite, id: str, change: changes.ConversationChange) -> ConversationView:
+@router.patch("/v1/conversations/{id}", tags=["conversations"], operation_id="conversations.update",
+              response_model=ConversationView, responses=CHANGEABLE)  # fmt: skip
+async def update_conversation(
+    call: CanWrite, id: str, change: changes.ConversationChange, if_match: IfMatch = None
+) -> Response:
     key = the_id(CONVERSATION, id, "conversation")
     async with call.write() as connection:
-        return await changes.update(connection, call.core, call.shop_id, key, change)
+        check_version(if_match, (await reading.locked(connection, call.shop_id, key)).version)
+        view = await changes.update(connection, call.core, call.shop_id, key, change)
+        version = await connection.scalar(VERSION, {"shop_id": call.shop_id, "id": key})
+    return Versioned(call.core.links.conversation(call.shop_id, view), version).response()
 
 
 @router.post("/v1/conversations/{id}/assign", tags=["conversations"], operation_id="conversations.assign",
@@ -128,27 +127,26 @@ async def update_conversation(call: CanWrite, id: str, change: changes.Conversat
 async def assign(call: CanWrite, id: str, to: changes.Assignment) -> Response:
     """Give the conversation to an agent, or to nobody with `null`."""
     key = the_id(CONVERSATION, id, "conversation")
-    return await call.once(lambda connection: changes.assign(connection, call.core, call.shop_id, key, to))
+
+    async def give(connection: AsyncConnection) -> ConversationView:
+        view = await changes.assign(connection, call.core, call.shop_id, key, to)
+        return call.core.links.conversation(call.shop_id, view)
+
+    return await call.once(give)
 
 
 @router.get("/v1/conversations/{id}/messages", tags=["messages"], operation_id="messages.list")
-async def list_messages(
-    call: CanRead,
-    id: str,
-    limit: Limit = 50,
-    after: After = None,
-    before: Before = None,
-) -> Page[MessageView]:
+async def list_messages(call: CanRead, id: str, span: Wanted) -> Page[MessageView]:
     """Oldest first. Without a cursor the newest come; `prev` leads to older ones, `next` to what comes later."""
     key = the_id(CONVERSATION, id, "conversation")
     name = f"messages {id}"
-    named: dict[str, Any] = {"shop_id": call.shop_id, "id": key, "limit": limit}
+    named: dict[str, Any] = {"shop_id": call.shop_id, "id": key, "limit": span.limit}
     where = "WHERE m.shop_id = :shop_id AND m.conversation_id = :id "
-    if after is not None:
-        (named["seq"],) = read_cursor(name, after, int)
+    if span.after is not None:
+        (named["seq"],) = read_cursor(name, span.after, int)
         sql = where + "AND m.seq > CAST(:seq AS bigint) ORDER BY m.seq LIMIT :limit"
-    elif before is not None:
-        (named["seq"],) = read_cursor(name, before, int)
+    elif span.before is not None:
+        (named["seq"],) = read_cursor(name, span.before, int)
         sql = where + "AND m.seq < CAST(:seq AS bigint) ORDER BY m.seq DESC LIMIT :limit"
     else:
         sql = where + "ORDER BY m.seq DESC LIMIT :limit"
@@ -162,9 +160,15 @@ async def list_messages(
     return Page(items=items, next=show_cursor(name, position), prev=earlier)
 
 
+class GivenMessage(replies.NewMessage):
+    """`client_ref` is the caller's own id of the message, unique in the conversation for ever."""
+
+    content: GivenContent
+
+
 @router.post("/v1/conversations/{id}/messages", tags=["messages"], operation_id="messages.send", status_code=201,
              response_model=MessageView)  # fmt: skip
-async def send_message(call: CanWrite, id: str, new: replies.NewMessage) -> Response:
+async def send_message(call: CanWrite, id: str, new: GivenMessage) -> Response:
     """Queue an answer on the channel of the customer's last message, or keep a note with `visibility: internal`.
 
     What the channel cannot carry is refused now; what becomes of the rest is told by `message.status`.
@@ -231,7 +235,12 @@ class Resolution(StrictModel):
 async def retry_message(call: CanWrite, id: str) -> Response:
     """Send a failed or uncertain message once more."""
     key = the_id(MESSAGE, id, "message")
-    return await call.once(lambda connection: changes.retry(connection, call.core, call.principal, key))
+
+    async def retry(connection: AsyncConnection) -> MessageView:
+        view = await changes.retry(connection, call.core, call.principal, key)
+        return call.core.links.message(call.shop_id, view)
+
+    return await call.once(retry)
 
 
 @router.post("/v1/messages/{id}/resolve", tags=["messages"], operation_id="messages.resolve",
@@ -239,4 +248,9 @@ async def retry_message(call: CanWrite, id: str) -> Response:
 async def resolve_message(call: CanWrite, id: str, found: Resolution) -> Response:
     """Say what became of an uncertain message."""
     key = the_id(MESSAGE, id, "message")
-    return await call.once(lambda connection: changes.resolve(connection, call.principal, key, Status(found.status)))
+
+    async def resolve(connection: AsyncConnection) -> MessageView:
+        view = await changes.resolve(connection, call.principal, key, Status(found.status))
+        return call.core.links.message(call.shop_id, view)
+
+    return await call.once(resolve)

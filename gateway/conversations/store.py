@@ -20,7 +20,8 @@ AUTHOR_PREFIX: Final = {"contact": CONTACT, "agent": AGENT, "bot": AGENT, "shop"
 
 MESSAGES: Final = """
     SELECT m.*, c.agent_read_seq, c.contact_id,
-           (SELECT json_agg(json_build_object('part', p.part, 'external_id', p.external_id) ORDER BY p.part)
+           (SELECT json_agg(json_build_object('part', p.part, 'external_id', p.external_id, 'status', p.status)
+                            ORDER BY p.part)
             FROM message_parts p WHERE (p.shop_id, p.message_id) = (m.shop_id, m.id)) AS parts
     FROM messages m JOIN conversations c ON (c.shop_id, c.id) = (m.shop_id, m.conversation_id)
 """
@@ -49,6 +50,7 @@ def message_view(row: Any) -> MessageView:
         status=status,
         status_evidence=row.evidence,
         parts=tuple(Part(**part) for part in row.parts or ()),
+        degraded=tuple(row.degraded or ()),
         reply_to=show_id(MESSAGE, row.reply_to) if row.reply_to else None,
         client_ref=row.client_ref,
         created_at=row.created_at,

@@ -31,15 +31,34 @@ NEWS: Final = """
     ORDER BY position LIMIT $4
 """
 OURS: Final = MESSAGES + "WHERE m.shop_id = :shop_id AND c.contact_id = :contact_id AND m.visibility = 'public' "
-NEWEST: Final = sa.text(OURS + "ORDER BY m.conversation_id DESC, m.seq DESC LIMIT :limit")
+# An older conversation that was opened again has newer messages than a newer one: the time decides, not the id. Each
+# gives its last ones by the index of its sequence, so that a thread of a hundred thousand costs what one of fifty does.
+LAST_ONES: Final = """
+    JOIN (
+        SELECT last.id FROM conversations k
+        CROSS JOIN LATERAL (
+            SELECT n.id, n.created_at, n.seq FROM messages n
+            WHERE (n.shop_id, n.conversation_id) = (k.shop_id, k.id) AND n.visibility = 'public'
+            ORDER BY n.seq DESC LIMIT :limit
+        ) last
+        WHERE k.shop_id = :shop_id AND k.contact_id = :contact_id
+        ORDER BY last.created_at DESC, k.id DESC, last.seq DESC LIMIT :limit
+    ) newest ON newest.id = m.id
+    WHERE m.shop_id = :shop_id
+    ORDER BY m.created_at DESC, m.conversation_id DESC, m.seq DESC
+"""
+NEWEST: Final = sa.text(MESSAGES + LAST_ONES)
 THESE: Final = sa.text(OURS + "AND m.id = ANY(:ids) ORDER BY m.conversation_id, m.seq")
 SEEN: Final = sa.text(
     """
-    SELECT m.id, c.agent_read_at FROM conversations c
-    JOIN messages m ON (m.shop_id, m.conversation_id) = (c.shop_id, c.id) AND m.seq <= c.agent_read_seq
-                   AND m.direction = 'in'
-    WHERE c.shop_id = :shop_id AND c.contact_id = :contact_id AND c.agent_read_seq > 0
-    ORDER BY c.id DESC, m.seq DESC LIMIT 1
+    SELECT last.id, c.agent_read_at FROM conversations c
+    CROSS JOIN LATERAL (
+        SELECT m.id FROM messages m
+        WHERE (m.shop_id, m.conversation_id) = (c.shop_id, c.id) AND m.seq <= c.agent_read_seq AND m.direction = 'in'
+        ORDER BY m.seq DESC LIMIT 1
+    ) last
+    WHERE c.shop_id = :shop_id AND c.contact_id = :contact_id AND c.agent_read_at IS NOT NULL
+    ORDER BY c.agent_read_at DESC, c.id DESC LIMIT 1
     """
 )
 

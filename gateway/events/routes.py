@@ -67,7 +67,7 @@ async def list_events(
 
 
 def start(key: bytes, call: Call, cursor: str | None, edge: Edges) -> int:
-    """The position to read after; raises `Problem` for a cursor that is not ours or too old."""
+    """The position to read after; raises `Problem` for a cursor that is not ours or of what is not there."""
     if cursor is None:
         return edge.oldest - 1
     if cursor == "now":
@@ -76,6 +76,10 @@ def start(key: bytes, call: Call, cursor: str | None, edge: Edges) -> int:
     if position < edge.oldest - 1:
         raise Problem(
             "cursor_expired", "Events that old are no longer kept; list what you need and go on with `after=now`."
+        )
+    if position > edge.newest:  # the database is a backup: what comes until it gets there would be passed over
+        raise Problem(
+            "cursor_expired", "The feed does not reach so far any more; list what you need and go on with `after=now`."
         )
     return position
 

@@ -272,6 +272,8 @@ class Ingest:
             self._bus.signal(FEED_GREW, FeedGrew(shop_id=show_id(SHOP, shop_id)))
         for typing in landed.typing:
             self._bus.signal(TYPING_SEEN, typing)
+        for channel_id in landed.changed_channels:
+            self._bus.signal(CHANNEL_CHANGED, ChannelChanged(channel_id=show_id(CHANNEL, channel_id)))
         if landed.sent:  # a lane may have become free
             self._bus.signal(OUTBOX_FILLED, OutboxFilled())
 

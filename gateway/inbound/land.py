@@ -28,6 +28,7 @@ from gateway.receipts.outcomes import ShowChannel
 from shared.connector import ChannelType
 from shared.content import Content
 from shared.events import (
+    ChannelReported,
     Echo,
     MessageDeleted,
     MessageEdited,
@@ -84,6 +85,7 @@ class Landed:
 
     shops: set[Any] = field(default_factory=set)
     typing: list[TypingSeen] = field(default_factory=list)
+    changed_channels: set[uuid.UUID] = field(default_factory=set)
     sent: bool = False  # the outbox has changed: something was sent, or a file is to be fetched
 
 
@@ -111,17 +113,25 @@ async def land(connection: AsyncConnection, arrivals: Sequence[Arrival], around:
     news = [journal.quarantined_event(arrival, arrival.held) for arrival in staged.held if arrival.held]
     news += await land_people(connection, staged)
     news += await accounts.reports(connection, staged.fresh, around.show_channel)
+    landed.changed_channels = {arrival.channel.id for arrival in staged.fresh if is_trouble(arrival)}
     landed.shops = {arrival.channel.shop_id for arrival in [*staged.fresh, *staged.held]}
     news = await land_messages(connection, staged, around, news)
     news += await land_changes(connection, staged.fresh)
     receipts = [arrival for arrival in staged.fresh if isinstance(arrival.event, ReceiptReported)]
     if receipts:
-        news += await ledger.apply(connection, receipts, around.show_channel)
+        applied = await ledger.apply(connection, receipts, around.show_channel)
+        news += applied.events
+        landed.changed_channels |= applied.changed_channels
         landed.sent = True
     landed.sent = landed.sent or staged.ordered
     landed.typing = await typists(raw, staged.fresh)
     await append(raw, news)
     return landed
+
+
+def is_trouble(arrival: Arrival) -> bool:
+    """Whether the provider says that our end no longer works as it did."""
+    return isinstance(arrival.event, ChannelReported) and arrival.event.problem is not None
 
 
 async def land_people(connection: AsyncConnection, staged: Staged) -> list[NewEvent]:

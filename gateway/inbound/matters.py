@@ -283,6 +283,7 @@ def line_event(line: Line, now: str) -> NewEvent:
         "status": status,
         "status_evidence": evidence,
         "parts": (),
+        "degraded": (),
         "reply_to": show_id(MESSAGE, line.reply_to) if line.reply_to else None,
         "client_ref": None,
         "created_at": now,

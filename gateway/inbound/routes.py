@@ -10,12 +10,13 @@ from fastapi import APIRouter, Query
 from pydantic import TypeAdapter
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
+from starlette.responses import Response
 
 from gateway.calls import PROBLEMS, Call, CanRead, CanWrite, the_id
 from gateway.inbound.arrivals import Arrival, ChannelInfo
 from gateway.inbound.ingest import Ingest, is_transient
 from gateway.inbound.land import describe
-from gateway.paging import After, Limit, Page, read_uuid_cursor, show_cursor
+from gateway.paging import Order, Page, Reading, Wanted
 from gateway.problems import Problem, not_found
 from gateway.requests import StrictRoute
 from gateway.views import InboundView
@@ -27,16 +28,14 @@ from shared.subjects import ReparseRequest, reparse
 router = APIRouter(route_class=StrictRoute, responses=PROBLEMS, tags=["inbound"])
 
 EVENT: Final[TypeAdapter[InboundEvent]] = TypeAdapter(InboundEvent)
-LIST: Final = (
-    "SELECT j.* FROM journal j WHERE j.shop_id = :shop_id AND j.id < :after {state} ORDER BY j.id DESC LIMIT :limit"
-)
+LIST: Final = "SELECT * FROM journal WHERE shop_id = :shop_id"
+NEWEST_FIRST: Final = Order({"id": uuid.UUID}, newest_first=True)
 BY_ID: Final = sa.text(
     """
     SELECT j.*, c.type AS channel_type, c.account FROM journal j
     JOIN channels c ON (c.shop_id, c.id) = (j.shop_id, j.channel_id) WHERE j.shop_id = :shop_id AND j.id = :id
     """
 )
-NEWEST: Final = uuid.UUID(int=2**128 - 1)
 
 
 def inbound_view(row: Any, *, whole: bool) -> InboundView:
@@ -55,23 +54,14 @@ def inbound_view(row: Any, *, whole: bool) -> InboundView:
 
 @router.get("/v1/inbound", operation_id="inbound.list")
 async def list_inbound(
-    call: CanRead,
-    state: Annotated[Literal["processed", "quarantined"] | None, Query()] = None,
-    limit: Limit = 50,
-    after: After = None,
+    call: CanRead, span: Wanted, state: Annotated[Literal["processed", "quarantined"] | None, Query()] = None
 ) -> Page[InboundView]:
     """Newest first, without the raw words."""
-    name = f"inbound {state}"
-    named = {
-        "shop_id": call.shop_id,
-        "after": read_uuid_cursor(name, after) if after else NEWEST,
-        "limit": limit + 1,
-    }
-    sql = LIST.format(state=f"AND j.state = '{state}'" if state else "")
+    reading = Reading(f"inbound {state}", NEWEST_FIRST, span)
+    sql = LIST + (f" AND state = '{state}'" if state else "") + reading.sql
     async with call.read() as connection:
-        rows = (await connection.execute(sa.text(sql), named)).all()
-    following = show_cursor(name, str(rows[limit - 1].id)) if len(rows) > limit else None
-    return Page(items=[inbound_view(row, whole=False) for row in rows[:limit]], next=following)
+        rows = (await connection.execute(sa.text(sql), {"shop_id": call.shop_id} | reading.named)).all()
+    return reading.page(rows, [inbound_view(row, whole=False) for row in reading.items(rows)])
 
 
 @router.get("/v1/inbound/{id}", operation_id="inbound.get")
@@ -88,15 +78,28 @@ async def the_row(call: Call, connection: AsyncConnection, text: str) -> Any:
     return row
 
 
-@router.post("/v1/inbound/{id}/replay", operation_id="inbound.replay")
-async def replay(call: CanWrite, id: str, request: Request) -> InboundView:
+@router.post("/v1/inbound/{id}/replay", operation_id="inbound.replay", response_model=InboundView)
+async def replay(call: CanWrite, id: str, request: Request) -> Response:
     """Try a quarantined event again. It lands once, however often it is asked for; if it still fails, it stays."""
+    first = await call.answered()
+    if first is not None:
+        return first
     async with call.read() as connection:
         row = await the_row(call, connection, id)
-    if row.state == "processed":
-        return inbound_view(row, whole=True)
-    ingest = request.app.state.ingest
-    assert isinstance(ingest, Ingest)
+    if row.state != "processed":
+        ingest = request.app.state.ingest
+        assert isinstance(ingest, Ingest)
+        await take_in(call, ingest, row)
+
+    async def show(connection: AsyncConnection) -> InboundView:
+        return inbound_view(await the_row(call, connection, id), whole=True)
+
+    # Only the answer is in this transaction: the replay has one of its own, and to land twice is impossible there.
+    return await call.once(show)
+
+
+async def take_in(call: Call, ingest: Ingest, row: Any) -> None:
+    """Land what a quarantined row holds. Raises `Problem`."""
     channel = ChannelInfo(row.channel_id, row.shop_id, row.channel_type, row.account)
     arrivals = await events_of(call, ingest, row, channel)
     try:
@@ -106,8 +109,6 @@ async def replay(call: CanWrite, id: str, request: Request) -> InboundView:
             raise
         reason = describe(error)
         raise Problem("conflict", f"It still cannot be taken in: {reason.detail}. It stays in quarantine.") from error
-    async with call.read() as connection:
-        return inbound_view(await the_row(call, connection, id), whole=True)
 
 
 async def events_of(call: Call, ingest: Ingest, row: Any, channel: ChannelInfo) -> Sequence[Arrival]:

@@ -8,26 +8,32 @@ from shared.commands import AnyCommand
 
 PUT: Final = """
     INSERT INTO outbox (shop_id, lane, kind, channel_id, channel_type, message_id, command, pace, priority,
-                        deadline_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, now() + $10::interval)
+                        deadline_at, attempts, attempts_before)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, now() + $10::interval, $11, $11)
 """
-# The head of each lane that is due and not in anyone's hands. A row that another relay has locked is skipped, and hides
-# the rows behind it, since those see it as unfinished.
+# The head of each lane that is due, in time and not in anyone's hands. A row that another relay has locked is skipped,
+# and hides the rows behind it, since those see it as unfinished.
 CLAIM: Final = """
-    UPDATE outbox SET state = 'sending', attempts = attempts + 1,
-        lease_until = now() + CASE kind WHEN 'fetch_media' THEN $3::interval ELSE $2::interval END
+    UPDATE outbox SET state = 'sending', attempts = attempts + 1, lease_until = now() + $2::interval
     WHERE (shop_id, id) IN (
         SELECT o.shop_id, o.id FROM outbox o JOIN channels c ON (c.shop_id, c.id) = (o.shop_id, o.channel_id)
-        WHERE o.state = 'ready' AND o.available_at <= now() AND c.state = 'active'
+        WHERE o.state = 'ready' AND o.available_at <= now() AND o.deadline_at > now() AND c.state = 'active'
+          AND (o.kind = 'fetch_media') = $3
           AND NOT EXISTS (SELECT 1 FROM outbox p WHERE p.lane = o.lane AND p.id < o.id)
         ORDER BY o.priority, o.id LIMIT $1 FOR UPDATE OF o SKIP LOCKED
     )
     RETURNING *
 """
 DONE: Final = "DELETE FROM outbox WHERE shop_id = $1 AND id = $2"
-LAPSED: Final = """
-    SELECT shop_id, id, kind, channel_id, channel_type, message_id, attempts FROM outbox
-    WHERE state = 'sending' AND lease_until < now() ORDER BY id LIMIT 100 FOR UPDATE SKIP LOCKED
+RELEASE: Final = """
+    UPDATE outbox SET state = 'ready', lease_until = NULL, mark = NULL, available_at = now() + $3::interval
+    WHERE shop_id = $1 AND id = $2 AND attempts = $4 AND state = 'sending'
+"""
+# That we read up to here says that we read all before it: the newest mark of a lane is enough.
+SUPERSEDE: Final = "DELETE FROM outbox WHERE shop_id = $1 AND lane = $2 AND kind = 'mark_read' AND state = 'ready'"
+SUPERSEDED: Final = """
+    DELETE FROM outbox o WHERE o.shop_id = $1 AND o.id = $2 AND o.kind = 'mark_read' AND o.state = 'ready'
+      AND EXISTS (SELECT 1 FROM outbox n WHERE n.lane = o.lane AND n.id > o.id)
 """
 
 REPLY: Final = 0  # priority of answers; bulk comes after them
@@ -49,8 +55,9 @@ async def put(
     channel_type: str,
     message_id: uuid.UUID | None = None,
     pace: str = "chat",
+    attempts_before: int = 0,
 ) -> None:
-    """Queue a command, in the transaction of what it belongs to."""
+    """Queue a command, in the transaction of what it belongs to. Its attempts are counted on from `attempts_before`."""
     await raw.execute(
         PUT,
         shop_id,
@@ -63,6 +70,7 @@ async def put(
         pace,
         REPLY,
         DEADLINE[pace],
+        attempts_before,
     )
 
 

@@ -6,8 +6,8 @@ the channel recognises a repeat it goes out again, elsewhere the message becomes
 
 import asyncio
 import contextlib
-import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
@@ -15,41 +15,43 @@ import structlog
 from pydantic import TypeAdapter
 
 from gateway.database import Database, driver
-from gateway.events.feed import append
-from gateway.outbox.queue import CLAIM, DONE, LAPSED
-from gateway.receipts import ledger
-from gateway.receipts.line import Row
+from gateway.outbox.queue import CLAIM, DONE, RELEASE, SUPERSEDED, backoff_s
+from gateway.outbox.sweep import sweep
 from shared.bus import Bus
 from shared.commands import AnyCommand
 from shared.connector import ChannelType
-from shared.events import Evidence, Reason, Status
 from shared.ids import CHANNEL, SHOP, show_id
-from shared.subjects import FEED_GREW, OUTBOX_FILLED, Delivery, FeedGrew, OutboxFilled, outbound
+from shared.subjects import FEED_GREW, MEDIA, OUTBOX_FILLED, Delivery, FeedGrew, OutboxFilled, outbound
 
 log = structlog.get_logger(__name__)
 
 LOOK_EVERY_S: Final = 1.0
 SWEEP_EVERY_S: Final = 2.0
 CLAIM_MAX: Final = 50
-IN_FLIGHT_MAX: Final = 200
-LEASE: Final = timedelta(seconds=30)
-FETCH_LEASE: Final = timedelta(minutes=5)  # a large file takes its time
+
+
+@dataclass(frozen=True)
+class Share:
+    """A part of the outbox with hands of its own, so that slow files never hold up an answer."""
+
+    files: bool
+    in_flight_max: int
+    lease: timedelta
+
+
+ANSWERS: Final = Share(files=False, in_flight_max=200, lease=timedelta(seconds=30))
+FILES: Final = Share(files=True, in_flight_max=16, lease=timedelta(minutes=5))
 REPORTED: Final = frozenset({"send_message", "fetch_media"})  # how they ended comes back as a message of its own
 COMMAND: Final[TypeAdapter[AnyCommand]] = TypeAdapter(AnyCommand)
-RELEASE: Final = (
-    "UPDATE outbox SET state = 'ready', lease_until = NULL, available_at = now() + $3::interval "
-    "WHERE shop_id = $1 AND id = $2 AND attempts = $4 AND state = 'sending'"
-)
 RECLAIM: Final = "UPDATE outbox SET lease_until = now() WHERE state = 'sending'"
-UNCERTAIN: Final = Reason(
-    code="lease_lapsed", detail="The attempt was interrupted and nobody knows whether it arrived; ask or send it again."
-)
+NOT_TAKEN_MAX_S: Final = 60.0  # whatever is the matter with the bus, it is not the provider who asks us to wait
 
 
 class Relay:
     """Hands out what the outbox holds. Several may run on one database."""
 
-    def __init__(self, db: Database, bus: Bus, types: Mapping[str, ChannelType]) -> None:
+    def __init__(self, db: Database, bus: Bus, types: Mapping[str, ChannelType], share: Share = ANSWERS) -> None:
+        self._share = share
         self._db = db
         self._bus = bus
         self._types = types
@@ -89,12 +91,12 @@ class Relay:
             await asyncio.wait(self._in_flight, timeout=timeout_s)
 
     async def _claim(self) -> list[Any]:
-        free = min(CLAIM_MAX, IN_FLIGHT_MAX - len(self._in_flight))
+        free = min(CLAIM_MAX, self._share.in_flight_max - len(self._in_flight))
         if free <= 0:
             return []
         async with self._db.system() as connection:
             raw = await driver(connection)
-            rows = await raw.fetch(CLAIM, free, LEASE, FETCH_LEASE)
+            rows = await raw.fetch(CLAIM, free, self._share.lease, self._share.files)
         return sorted(rows, key=lambda row: (row["priority"], row["id"]))
 
     async def _hand_out(self, row: Any) -> None:
@@ -107,7 +109,9 @@ class Relay:
             await self._bus.publish(outbound(row["channel_type"]), delivery)
         except Exception as error:  # it was not taken: nothing has left us
             log.warning("relay.not_taken", channel=delivery.channel_id, error=type(error).__name__)
-            await self._execute(RELEASE, row["shop_id"], row["id"], timedelta(seconds=1), row["attempts"])
+            wait = min(backoff_s("chat", row["attempts"] - row["attempts_before"]), NOT_TAKEN_MAX_S)
+            await self._execute(RELEASE, row["shop_id"], row["id"], timedelta(seconds=wait), row["attempts"])
+            await self._execute(SUPERSEDED, row["shop_id"], row["id"])
             return
         if row["kind"] not in REPORTED:  # signals of the moment have no outcome to wait for
             await self._execute(DONE, row["shop_id"], row["id"])
@@ -129,41 +133,12 @@ class Relay:
                 log.warning("relay.sweep_failed", error=type(error).__name__)
 
     async def sweep(self) -> None:
-        """Settle lapsed leases, and receipts that came before the message they speak of was known."""
+        """Settle what was interrupted or is over, and receipts that came before their message was known."""
         async with self._db.system() as connection:
-            raw = await driver(connection)
-            lapsed = await raw.fetch(LAPSED)
-            doubtful = [row for row in lapsed if not self._may_repeat(row)]
-            for row in lapsed:
-                if self._may_repeat(row):
-                    await raw.execute(RELEASE, row["shop_id"], row["id"], timedelta(0), row["attempts"])
-                else:
-                    await raw.execute(DONE, row["shop_id"], row["id"])
-            await ledger.record(raw, [uncertain(row) for row in doubtful if row["message_id"]])
-            adopted = await raw.fetch(ledger.ADOPT, None)
-            touched = {(row["shop_id"], row["message_id"]) for row in [*adopted, *doubtful] if row["message_id"]}
-            events = await ledger.settle(connection, touched)
-            await append(raw, events)
-        for shop_id in {event.shop_id for event in events}:
+            swept = await sweep(connection, self._types)
+        for shop_id in {event.shop_id for event in swept.events}:
             self._bus.signal(FEED_GREW, FeedGrew(shop_id=show_id(SHOP, shop_id)))
-        if lapsed:
+        if swept.freed:
             self._awake.set()
-
-    def _may_repeat(self, row: Any) -> bool:
-        kind = self._types.get(row["channel_type"])
-        return row["kind"] != "send_message" or (kind is not None and kind.capabilities.idempotent_send)
-
-
-def uncertain(row: Mapping[str, Any]) -> Row:
-    message_id = row["message_id"]
-    assert isinstance(message_id, uuid.UUID)
-    return Row(
-        row["shop_id"],
-        row["channel_id"],
-        message_id,
-        Status.UNCERTAIN,
-        Evidence.NONE,
-        None,
-        attempt=row["attempts"],
-        reason=UNCERTAIN,
-    )
+        for report in swept.lost_files:
+            await self._bus.publish(MEDIA, report)

@@ -10,6 +10,8 @@ LADDER: Final = (Status.QUEUED, Status.ACCEPTED, Status.SENT, Status.DELIVERED, 
 RANK: Final = {status: rank for rank, status in enumerate(LADDER)}
 DELIVERED: Final = RANK[Status.DELIVERED]
 ACCEPTED: Final = RANK[Status.ACCEPTED]
+# "Everything up to here": said of the whole chat, and so no proof that this one message ever got there.
+INFERENCES: Final = frozenset({Evidence.WATERMARK, Evidence.INFERRED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +39,45 @@ START: Final = Standing(Status.QUEUED, Evidence.NONE)
 
 def fold(entries: Iterable[Entry], *, generation: int, parts: Sequence[int] = (0,)) -> Standing:
     """The status of a message with these parts: that of its worst part."""
+    return worst(fold_parts(entries, generation=generation, parts=parts).values())
+
+
+def fold_parts(entries: Iterable[Entry], *, generation: int, parts: Iterable[int]) -> dict[int, Standing]:
+    """Where each part stands: those named, and those of which the ledger speaks in this generation."""
     ledger = list(entries)
-    standings = [fold_part([entry for entry in ledger if entry.part in (None, part)], generation) for part in parts]
+    spoken_of = {entry.part for entry in ledger if entry.part is not None and entry.generation == generation}
+    return {
+        part: fold_part([entry for entry in ledger if entry.part in (None, part)], generation)
+        for part in sorted({*parts, *spoken_of} or {0})
+    }
+
+
+def worst(standings: Iterable[Standing]) -> Standing:
     return min(standings, key=worst_first)
 
 
 def fold_part(entries: Sequence[Entry], generation: int) -> Standing:
+    """What was witnessed, and on top of it what follows for a message that is known to have gone out."""
+    witnessed = [entry for entry in entries if not is_inference(entry)]
+    standing = stand(witnessed, generation)
+    if RANK.get(standing.status, 0) < ACCEPTED:
+        return standing
+    inferred = [entry for entry in entries if is_inference(entry) and entry.generation == generation]
+    return stand([*witnessed, *inferred], generation)
+
+
+def is_inference(entry: Entry) -> bool:
+    return entry.evidence in INFERENCES and entry.status in RANK
+
+
+def stand(entries: Sequence[Entry], generation: int) -> Standing:
     """The highest rung reached; a failure counts only before delivery, a doubt only before acceptance.
 
-    Failures and doubts of an earlier generation are over once a person has asked for another try.
+    Once a person has asked for another try, what became of the earlier ones is over: their failures and doubts, and
+    that they went out. Only that one of them arrived still counts.
     """
-    best = max((entry for entry in entries if entry.status in RANK), key=climb, default=None)
+    rungs = [entry for entry in entries if entry.status in RANK and counts(entry, generation)]
+    best = max(rungs, key=climb, default=None)
     rank = RANK[best.status] if best else RANK[Status.QUEUED]
     present = [entry for entry in entries if entry.generation == generation]
     failure = strongest(present, Status.FAILED)
@@ -59,6 +89,10 @@ def fold_part(entries: Sequence[Entry], generation: int) -> Standing:
     return Standing(best.status, best.evidence) if best else START
 
 
+def counts(rung: Entry, generation: int) -> bool:
+    return rung.generation == generation or RANK[rung.status] >= DELIVERED
+
+
 def climb(entry: Entry) -> tuple[int, str]:
     """Order of the rungs; among equal ones any fixed order of evidence keeps the fold independent of arrival."""
     return RANK[entry.status], entry.evidence
@@ -67,7 +101,11 @@ def climb(entry: Entry) -> tuple[int, str]:
 def strongest(entries: Sequence[Entry], status: Status) -> Entry | None:
     """One of the entries with this status, the same whatever their order."""
     of_status = [entry for entry in entries if entry.status is status]
-    return max(of_status, key=lambda e: (e.reason.code if e.reason else "", e.evidence), default=None)
+    return max(of_status, key=why, default=None)
+
+
+def why(entry: Entry) -> tuple[str, str, str]:
+    return (entry.reason.code, entry.reason.detail, entry.evidence) if entry.reason else ("", "", entry.evidence)
 
 
 def worst_first(standing: Standing) -> tuple[int, int]:

@@ -32,6 +32,7 @@ _LIST_LIMIT = 200  # the API's most; the waiting ones are fetched on top, howeve
 _THREAD_LIMIT = 100
 _LOAD_AGAIN_S = 3.0
 _TYPING_EVERY_S = 3.0
+_READ_AGAIN_S = 5.0
 
 
 def utc_now() -> datetime:
@@ -64,6 +65,7 @@ class Desk:
         self._sending = asyncio.Lock()
         self._unsent: dict[tuple[str, str], str] = {}
         self._asked_read: dict[str, int] = {}
+        self._not_read_at: dict[str, datetime] = {}
         self._older: dict[str, str] = {}
         self._typing_at: dict[str, datetime] = {}
         self._cannot_type: set[str] = set()
@@ -91,7 +93,7 @@ class Desk:
         except ShopbellError as error:
             self._on_notice(error.sentence)
             return
-        self._asked_read.clear()
+        self._forget_asked()
         if conversation_id is not None:
             await self._fetch_thread(conversation_id)
 
@@ -102,13 +104,12 @@ class Desk:
 
     async def older(self, conversation_id: str) -> bool:
         """Have the page before the oldest message of an open thread too; False when there is none."""
-        before = self._older.pop(conversation_id, None)
+        before = self._older.get(conversation_id)
         if before is None:
             return False
         try:
             found = await self._thread(conversation_id, before)
         except ShopbellError as error:
-            self._older[conversation_id] = before
             self._on_notice(error.sentence)
             return False
         self._set(self.inbox.with_thread(conversation_id, found.values()))
@@ -121,8 +122,9 @@ class Desk:
         arrives twice, even when only the answer was lost.
         """
         self._typing_at.pop(conversation_id, None)  # a message ends the signal: the next letter renews it
-        reference = self._unsent.setdefault((conversation_id, text), f"terminal-{uuid.uuid4()}")
         async with self._sending:
+            # Not before its turn: the same text may be on its way, and is then another message.
+            reference = self._unsent.setdefault((conversation_id, text), f"terminal-{uuid.uuid4()}")
             try:
                 sent = await self._client.messages.send(
                     conversation_id, text=text, client_ref=reference, idempotency_key=reference
@@ -130,36 +132,47 @@ class Desk:
             except ShopbellError as error:
                 self._on_notice(f"Not sent: {error.sentence}")
                 return None
-        self._unsent.pop((conversation_id, text), None)
+            del self._unsent[conversation_id, text]
         self._take(Event(type="message.queued", conversation=conversation_id, data=sent))
         return sent
 
     async def mark_read(self, conversation_id: str) -> None:
-        """Mark an open thread read up to its newest inbound message, once."""
+        """Mark an open thread read up to its newest inbound message, once; what failed may be tried again after 5 s."""
         newest = self.inbox.unread_up_to(conversation_id)
         if newest is None or newest.seq <= self._asked_read.get(conversation_id, 0):
+            return
+        if self._is_sooner(_READ_AGAIN_S, self._not_read_at.get(conversation_id)):
             return
         self._asked_read[conversation_id] = newest.seq
         try:
             await self._client.conversations.read(conversation_id, up_to=newest.id)
         except ShopbellError as error:
+            self._not_read_at[conversation_id] = self._now()
+            self._asked_read.pop(conversation_id, None)
             self._on_notice(f"Not marked read: {error.sentence}")
             return
         self._set(self.inbox.with_read(conversation_id, newest.seq))
 
     async def typing(self, conversation_id: str) -> None:
         """Show the customer that somebody writes, at most every 3 s; where it cannot be shown, nothing."""
-        last, now = self._typing_at.get(conversation_id), self._now()
-        too_soon = last is not None and (now - last).total_seconds() < _TYPING_EVERY_S
+        too_soon = self._is_sooner(_TYPING_EVERY_S, self._typing_at.get(conversation_id))
         if too_soon or conversation_id in self._cannot_type:
             return
-        self._typing_at[conversation_id] = now
+        self._typing_at[conversation_id] = self._now()
         try:
             await self._client.conversations.typing(conversation_id, on=True)
         except ValidationFailed:
             self._cannot_type.add(conversation_id)
         except ShopbellError:
             pass  # a courtesy that is worthless a moment later: nothing to tell the agent
+
+    def _is_sooner(self, pause_s: float, last: datetime | None) -> bool:
+        """Whether the pause since then is not over."""
+        return last is not None and (self._now() - last).total_seconds() < pause_s
+
+    def _forget_asked(self) -> None:
+        self._asked_read.clear()
+        self._not_read_at.clear()
 
     async def _load(self) -> str:
         """Fill the inbox and return the cursor from which events complete it."""
@@ -170,7 +183,7 @@ class Desk:
         threads = {opened: await self._thread(opened) for opened in self.inbox.threads}
         inbox = Inbox(typing_until=self.inbox.typing_until, threads={**self.inbox.threads, **threads})
         self._set(inbox.with_conversations(found))
-        self._asked_read.clear()
+        self._forget_asked()
         self.loaded.set()
         return cursor
 
@@ -181,7 +194,9 @@ class Desk:
 
     async def _thread(self, conversation_id: str, before: str | None = None) -> dict[str, Message]:
         page = await self._client.messages.list(conversation_id, limit=_THREAD_LIMIT, before=before)
-        if page.prev is not None:
+        if page.prev is None:
+            self._older.pop(conversation_id, None)
+        else:
             self._older[conversation_id] = page.prev
         return {message.id: message for message in page.items}
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import datetime
+from functools import partial
 from typing import ClassVar
 
 from shopbell_client import Client, Conversation
@@ -14,7 +15,9 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.css.query import NoMatches
 from textual.geometry import Region
+from textual.timer import Timer
 from textual.widgets import Input, Static
+from textual.worker import Worker
 
 from services.terminal import drawing
 from services.terminal.desk import Desk, utc_now
@@ -60,9 +63,9 @@ class AgentScreen(App[None]):
         self.desk = Desk(client, now=now, on_change=self._draw_soon, on_notice=self._say)
         self.selected: str | None = None
         self._now = now
-        self._dwell_s = dwell_s
+        self.dwell_s = dwell_s
         self._visible = True
-        self._dwelling: str | None = None
+        self._dwelling: Timer | None = None
         self._drafts: dict[str, str] = {}
         self._order: list[str] = []
         self._place: int | None = None
@@ -103,7 +106,7 @@ class AgentScreen(App[None]):
     def action_scroll(self, direction: int) -> None:
         thread = self.query_one("#thread", VerticalScroll)
         if direction < 0 and thread.scroll_y <= 0 and self.selected is not None:
-            self.run_worker(self._older(self.selected), group="older", exclusive=True)
+            self._begin(partial(self._older, self.selected), "older")
         thread.scroll_relative(y=direction * (thread.size.height - 1), animate=False)
 
     async def _older(self, conversation_id: str) -> None:
@@ -115,7 +118,7 @@ class AgentScreen(App[None]):
             self.call_after_refresh(lambda: thread.scroll_to(y=_grown(thread, height), animate=False))
 
     def action_refresh(self) -> None:
-        self.run_worker(self.desk.refresh(self.selected), group="refresh", exclusive=True)
+        self._begin(partial(self.desk.refresh, self.selected), "refresh")
 
     def choose(self, conversation_id: str) -> None:
         """Show a conversation; what was half written to another one is kept with that one."""
@@ -124,15 +127,23 @@ class AgentScreen(App[None]):
         if self.selected is not None:
             self._drafts[self.selected] = self.query_one(Input).value
         self.selected = conversation_id
+        self._look_away()
         self._write(self._drafts.pop(conversation_id, ""))
         self._say("")
-        self.run_worker(self._show(conversation_id), group="show", exclusive=True)
+        self._begin(partial(self._show, conversation_id), "show")
         self._draw()
 
     async def _show(self, conversation_id: str) -> None:
         await self.desk.open(conversation_id)
         self._draw()
         self.query_one("#thread", VerticalScroll).scroll_end(animate=False)
+
+    def _begin(self, work: Callable[[], Coroutine[None, None, None]], group: str) -> Worker[None]:
+        """Do it beside the drawing; of a group only the last one goes on.
+
+        A function, not its coroutine: one that is overtaken before it began would be complained of.
+        """
+        return self.run_worker(work, group=group, exclusive=True)
 
     @on(Input.Submitted)
     def _submit(self, submitted: Input.Submitted) -> None:
@@ -174,6 +185,7 @@ class AgentScreen(App[None]):
 
     def on_app_blur(self) -> None:
         self._visible = False
+        self._look_away()
 
     def _draw_soon(self) -> None:
         if not self._drawing_due and self.is_running:
@@ -229,17 +241,22 @@ class AgentScreen(App[None]):
 
     def _read_if_seen(self) -> None:
         selected = self.selected
-        if selected is None or selected == self._dwelling or not self._visible:
+        if selected is None or self._dwelling is not None or not self._visible:
             return
         if self.desk.inbox.unread_up_to(selected) is not None:
-            self._dwelling = selected
-            self.set_timer(self._dwell_s, lambda: self._read(selected))
+            self._dwelling = self.set_timer(self.dwell_s, lambda: self._read(selected))
 
     def _read(self, conversation_id: str) -> None:
-        if self._dwelling == conversation_id:
+        if conversation_id != self.selected or not self._visible:
+            return
+        self._dwelling = None
+        self.run_worker(self.desk.mark_read(conversation_id), group="read")
+
+    def _look_away(self) -> None:
+        """What was on the screen so far does not count for the next look."""
+        if self._dwelling is not None:
+            self._dwelling.stop()
             self._dwelling = None
-        if conversation_id == self.selected and self._visible:
-            self.run_worker(self.desk.mark_read(conversation_id), group="read")
 
     def _say(self, sentence: str) -> None:
         """Show a sentence for a while; an empty one takes it away."""

@@ -29,7 +29,7 @@ async def test_a_server_killed_ten_times_loses_nothing_doubles_nothing_and_mixes
         crowd = await new_crowd(up.url, up.demo.channel, shoppers=SHOPPERS, lines=LINES)
         writing = asyncio.gather(*(one.write_all() for one in crowd))
         for kill in range(1, KILLS + 1):
-            await written(crowd, kill * SHOPPERS * LINES // (KILLS + 2))
+            await written(crowd, kill * SHOPPERS * LINES // (2 * KILLS))  # the last one has half of the lines before it
             assert not writing.done(), "everything was written before the last kill"
             await asyncio.sleep(random.uniform(0, 0.05))
             if dies != "the process":

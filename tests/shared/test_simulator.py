@@ -62,7 +62,8 @@ async def http(post: Post) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 async def wire(post: Post) -> AsyncIterator[httpx.AsyncClient]:
-    async with serve(post) as url, httpx.AsyncClient(base_url=url, timeout=httpx.Timeout(5, read=0.2)) as client:
+    # Long enough for a busy machine: whatever else is slower than this would be taken for a fault too.
+    async with serve(post) as url, httpx.AsyncClient(base_url=url, timeout=httpx.Timeout(10, read=1)) as client:
         yield client
 
 

@@ -25,12 +25,12 @@ class TerminalAgent:
                 self.lines.append(line.decode().rstrip())
                 self._news.notify_all()
 
-    async def shows(self, pattern: str, timeout_s: float = 15) -> "re.Match[str]":
-        """Wait for a line that has this in it."""
+    async def shows(self, pattern: str, timeout_s: float = 30, *, after: int = 0) -> "re.Match[str]":
+        """Wait for a line that has this in it, among those after the first so many."""
         found: list[re.Match[str]] = []
 
         def look() -> bool:
-            found[:] = [match for line in self.lines if (match := re.search(pattern, line))]
+            found[:] = [match for line in self.lines[after:] if (match := re.search(pattern, line))]
             return bool(found)
 
         try:

@@ -67,6 +67,7 @@ class Line:
         self.visitor = visitor
         self.socket = socket
         self._news = asyncio.Condition()
+        self.frames: list[dict[str, Any]] = []
         self._lost = False
 
     async def say(self, kind: str, data: dict[str, Any] | None = None, frame_id: str | None = None) -> None:
@@ -91,6 +92,12 @@ class Line:
         if not condition():
             raise ConnectionError("the socket ended")
 
+    async def ended(self, timeout_s: float = 10) -> int | None:
+        """Wait until the server has ended the socket; with which code."""
+        async with asyncio.timeout(timeout_s), self._news:
+            await self._news.wait_for(lambda: self._lost)
+        return self.socket.close_code
+
     async def listen(self) -> None:
         try:
             async for text in self.socket:
@@ -103,6 +110,7 @@ class Line:
                 self._news.notify_all()
 
     def take(self, frame: dict[str, Any]) -> None:
+        self.frames.append(frame)
         visitor, data = self.visitor, frame.get("d", {})
         match frame["t"]:
             case "sync":

@@ -210,11 +210,7 @@
     /** @param {"hello" | "open" | "close"} type */
     function tell(type) {
       if (!loaded) return; // `hello` follows the load and says whether we are open
-      const { origin, pathname } = location; // no query: shops put tokens and e-mail addresses there
-      frame?.contentWindow?.postMessage(
-        { shopbell: 1, type, open: opened, page: { url: origin + pathname, title: document.title } },
-        address.origin,
-      );
+      frame?.contentWindow?.postMessage({ shopbell: 1, type, open: opened }, address.origin);
     }
 
     function load() {

@@ -3,17 +3,13 @@
  * The page around the panel. It is not ours: it learns whether we are ready, how many lines are unread, and when the
  * visitor wants the panel closed. Nothing of the conversation ever goes there.
  */
-import { members, text } from "./protocol.js";
-
-/** @typedef {import("./protocol.js").Page} Page */
+import { members } from "./protocol.js";
 
 /**
  * @typedef {object} Owner
  * @property {(open: boolean) => void} on_open
- * @property {(page: Page) => void} on_page
+ * @property {() => void} on_hello
  */
-
-const MAX_CHARS = 500; // of an address or a title: a hint for the shop, not a document
 
 export class Embedding {
   #owner;
@@ -49,12 +45,8 @@ export class Embedding {
     const data = members(event.data);
     if (data.shopbell !== 1) return;
     this.#origin = event.origin;
-    const page = members(data.page);
-    const url = text(page.url);
-    if (url !== null) {
-      this.#owner.on_page({ url: url.slice(0, MAX_CHARS), title: (text(page.title) ?? "").slice(0, MAX_CHARS) });
-    }
     if (data.type === "hello") {
+      this.#owner.on_hello();
       this.#tell({ type: "ready" });
       this.#tell({ type: "unread", count: this.#unread });
     }

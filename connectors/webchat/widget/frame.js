@@ -42,8 +42,6 @@ let open = false;
 let revealed = false; // since the panel was opened, the unread lines have been brought into view
 /** @type {import("./session.js").Session | null} */
 let session = null;
-/** @type {import("./protocol.js").Page | null} */
-let page = null;
 let read = stored_read();
 /** @type {string | null} */
 let reported_recv = null;
@@ -101,8 +99,7 @@ const connection = new Connection(socket_address.href, {
 });
 
 const embedding = new Embedding({
-  on_page(told) {
-    page = told;
+  on_hello() {
     if (known) connection.start(); // for the unread badge
   },
   on_open(wanted) {
@@ -138,7 +135,6 @@ async function greet(rejections) {
       token: session.token,
       ...(thread.cursor === null ? {} : { cursor: thread.cursor }),
       locale: navigator.language,
-      ...(page === null ? {} : { page }),
     },
   };
 }

@@ -29,7 +29,7 @@ import { members, text } from "./protocol.js";
 
 const PREFIX = "line:";
 // Any other code, known or not, is shown to the visitor: better than a line that waits for ever.
-const PASSING = new Set(["unavailable", "rate_limited"]);
+const PASSING = new Set(["unavailable"]);
 const ANSWER_WITHIN_MS = 20_000;
 const ADOPT_AFTER_MS = 10_000;
 const FIRST_PAUSE_S = 1;

@@ -44,14 +44,12 @@
  */
 
 /**
- * @typedef {{ t: "hello", d: { token: string, cursor?: string, locale?: string, page?: Page } }
+ * @typedef {{ t: "hello", d: { token: string, cursor?: string, locale?: string } }
  *   | { t: "send", id: string, d: { cmid: string, text: string, reply_to?: string } }
  *   | { t: "recv" | "read", d: { up_to: string } }
  *   | { t: "typing", d: { on: boolean } }
  *   | { t: "ping" }} ClientFrame
  */
-
-/** @typedef {{ url: string, title: string }} Page */
 
 /** @typedef {Record<string, unknown>} Members */
 

@@ -21,6 +21,7 @@ __all__ = ["ConnectionState", "EventStream", "fetch_page"]
 ConnectionState = Literal["connecting", "connected", "lost"]
 
 _PATH = "/v1/events"
+_LAST_WORD = "auth_expired"  # of a server to whom our token is over
 _LONGEST_PAUSE_S = 60.0
 _REMEMBERED_IDS = 4096  # far more than a server repeats after a reconnect
 
@@ -98,6 +99,8 @@ class EventStream:
         async for chunk in response.aiter_bytes():
             self._failures = 0
             for found in parser.feed(chunk):
+                if found.event == _LAST_WORD:
+                    return  # the next connection is refused, and that says why
                 event = _event(found)
                 if self._is_new(event):
                     self._cursor = event.cursor or self._cursor

@@ -38,15 +38,13 @@ Body = Mapping[str, Any] | None
 
 
 class ConversationFilter(TypedDict, total=False):
-    """What a list of conversations may be narrowed to; ids, except `q`, which searches words."""
+    """What a list of conversations may be narrowed to; `assignee` may be "none" instead of an id."""
 
     status: str | None
     channel: str | None
     assignee: str | None
-    team: str | None
     contact: str | None
     waiting: bool | None
-    q: str | None
 
 
 class ConversationChanges(TypedDict, total=False):
@@ -74,7 +72,6 @@ class ContactFields(TypedDict, total=False):
 class AgentChanges(TypedDict, total=False):
     name: str
     email: str | None
-    type: str
 
 
 class Group:
@@ -98,17 +95,22 @@ class Group:
 
 
 class Listed(Group, Generic[M]):
-    """What every plain resource has: a list, a walk over all of it, and one by id."""
+    """What every list has: its pages, and a walk over all of them."""
 
     _model: type[M]
     _name: str
 
-    async def list(self, *, limit: int | None = None, after: str | None = None) -> Page[M]:
-        return await self._page(self._model, self._name, limit=limit, after=after)
+    async def list(self, *, limit: int | None = None, after: str | None = None, before: str | None = None) -> Page[M]:
+        """Return the first page, or the one after `next` or before `prev` of another."""
+        return await self._page(self._model, self._name, limit=limit, after=after, before=before)
 
     def iterate(self, *, limit: int | None = None) -> AsyncIterator[M]:
         """Walk all pages, `limit` items per request."""
         return _forward(lambda after: self.list(limit=limit, after=after))
+
+
+class Readable(Listed[M]):
+    """What most resources have besides: one by id."""
 
     async def get(self, resource_id: str) -> M:
         return await self._get(self._model, self._name, resource_id)
@@ -225,7 +227,7 @@ class Messages(Group):
         return await self._post(Message, *path, body={"status": status}, key=idempotency_key)
 
 
-class Channels(Listed[Channel]):
+class Channels(Readable[Channel]):
     _model, _name = Channel, "channels"
 
     async def create(
@@ -268,7 +270,7 @@ class Attachments(Group):
         return await self._get(Attachment, "attachments", attachment_id)
 
 
-class Contacts(Listed[Contact]):
+class Contacts(Readable[Contact]):
     _model, _name = Contact, "contacts"
 
     async def create(self, *, idempotency_key: str | None = None, **fields: Unpack[ContactFields]) -> Contact:
@@ -277,16 +279,12 @@ class Contacts(Listed[Contact]):
     async def update(self, contact_id: str, *, if_match: str | None = None, **fields: Unpack[ContactFields]) -> Contact:
         return await self._patch(Contact, "contacts", contact_id, body=_dict(fields), if_match=if_match)
 
-    async def delete(self, contact_id: str) -> None:
-        """Erase the person."""
-        await self._delete("contacts", contact_id)
-
     async def code(self, contact_id: str, *, idempotency_key: str | None = None) -> LinkCode:
         """A one-time code by which this person is known again on another channel."""
         return await self._post(LinkCode, "contacts", contact_id, "codes", key=idempotency_key)
 
 
-class Agents(Listed[Agent]):
+class Agents(Readable[Agent]):
     _model, _name = Agent, "agents"
 
     async def create(
@@ -326,9 +324,14 @@ class Keys(Listed[Key]):
 
 class InboundJournal(Group):
     async def list(
-        self, *, state: str | None = None, limit: int | None = None, after: str | None = None
+        self,
+        *,
+        state: str | None = None,
+        limit: int | None = None,
+        after: str | None = None,
+        before: str | None = None,
     ) -> Page[Inbound]:
-        return await self._page(Inbound, "inbound", state=state, limit=limit, after=after)
+        return await self._page(Inbound, "inbound", state=state, limit=limit, after=after, before=before)
 
     def iterate(self, *, state: str | None = None, limit: int | None = None) -> AsyncIterator[Inbound]:
         return _forward(lambda after: self.list(state=state, limit=limit, after=after))

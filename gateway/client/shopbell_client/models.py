@@ -51,7 +51,17 @@ class ChannelRef(Ref):
 class Editable(Resource):
     """A resource that people edit; pass `etag` as `if_match` to write only over what was read."""
 
+    id: str
     etag: str | None = Field(default=None, exclude=True, repr=False)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both show the same: an event shows what an answer does, without its tag."""
+        if not isinstance(other, Editable):
+            return NotImplemented
+        return BaseModel.__eq__(*(one.model_copy(update={"etag": None}) for one in (self, other)))
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.id))
 
 
 class Channel(Editable):
@@ -166,6 +176,7 @@ class Message(Resource):
     status: MessageStatus
     status_evidence: str = "none"
     parts: tuple[Part, ...] = ()
+    degraded: tuple[str, ...] = ()
     reply_to: str | None = None
     client_ref: str | None = None
     created_at: AwareDatetime

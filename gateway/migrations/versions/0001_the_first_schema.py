@@ -122,6 +122,9 @@ def upgrade() -> None:
         sa.Column("state", sa.Text(), server_default="ready", nullable=False),
         sa.Column("priority", sa.SmallInteger(), server_default="0", nullable=False),
         sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("attempts_before", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("last_reason", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+        sa.Column("mark", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
         sa.Column("available_at", postgresql.TIMESTAMP(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("lease_until", postgresql.TIMESTAMP(timezone=True), nullable=True),
         sa.Column("deadline_at", postgresql.TIMESTAMP(timezone=True), nullable=False),
@@ -149,6 +152,9 @@ def upgrade() -> None:
         sa.Column("reason", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
         sa.Column("occurred_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
         sa.Column("recorded_at", postgresql.TIMESTAMP(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("account", sa.Text(), nullable=True),
+        sa.Column("peer", sa.Text(), nullable=True),
+        sa.Column("covers_earlier", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.PrimaryKeyConstraint("shop_id", "id", name=op.f("pk_receipts")),
     )
     op.create_index("ix_receipts_message", "receipts", ["shop_id", "message_id"], unique=False)
@@ -156,6 +162,13 @@ def upgrade() -> None:
         "ix_receipts_parked",
         "receipts",
         ["shop_id", "channel_id", "external_id"],
+        unique=False,
+        postgresql_where=sa.text("message_id IS NULL"),
+    )
+    op.create_index(
+        "ix_receipts_parked_at",
+        "receipts",
+        ["recorded_at"],
         unique=False,
         postgresql_where=sa.text("message_id IS NULL"),
     )
@@ -374,6 +387,7 @@ def upgrade() -> None:
         sa.Column("deleted_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
         sa.Column("history", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
         sa.Column("failure", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+        sa.Column("degraded", postgresql.ARRAY(sa.Text()), nullable=True),
         sa.CheckConstraint("direction IN ('in', 'out')", name=op.f("ck_messages_direction")),
         sa.PrimaryKeyConstraint("shop_id", "id", name=op.f("pk_messages")),
         sa.UniqueConstraint("shop_id", "conversation_id", "seq", name=op.f("uq_messages_shop_id_conversation_id_seq")),
@@ -399,15 +413,28 @@ def upgrade() -> None:
         sa.Column("part", sa.Integer(), nullable=False),
         sa.Column("channel_id", sa.UUID(), nullable=False),
         sa.Column("external_id", sa.Text(), nullable=False),
+        sa.Column("generation", sa.Integer(), server_default="1", nullable=False),
+        sa.Column("attempt", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("former_ids", postgresql.ARRAY(sa.Text()), server_default=sa.text("'{}'"), nullable=False),
+        sa.Column("status", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("shop_id", "message_id", "part", name=op.f("pk_message_parts")),
     )
     op.create_index(
         "ix_message_parts_external", "message_parts", ["shop_id", "channel_id", "external_id"], unique=False
     )
+    op.create_index(
+        "ix_message_parts_former",
+        "message_parts",
+        ["former_ids"],
+        unique=False,
+        postgresql_using="gin",
+        postgresql_where=sa.text("former_ids <> '{}'::text[]"),
+    )
     secure()
 
 
 def downgrade() -> None:
+    op.drop_index("ix_message_parts_former", table_name="message_parts")
     op.drop_index("ix_message_parts_external", table_name="message_parts")
     op.drop_table("message_parts")
     op.drop_index("uq_messages_external", table_name="messages", postgresql_where=sa.text("external_id IS NOT NULL"))
@@ -430,6 +457,7 @@ def downgrade() -> None:
     op.drop_table("channels")
     op.drop_table("agents")
     op.drop_table("shops")
+    op.drop_index("ix_receipts_parked_at", table_name="receipts", postgresql_where=sa.text("message_id IS NULL"))
     op.drop_index("ix_receipts_parked", table_name="receipts", postgresql_where=sa.text("message_id IS NULL"))
     op.drop_index("ix_receipts_message", table_name="receipts")
     op.drop_table("receipts")

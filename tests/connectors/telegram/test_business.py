@@ -30,6 +30,10 @@ def test_the_same_number_in_the_bots_chat_is_another_message() -> None:
     assert {event.address.peer for event in (business, plain, other)} == {str(ANN)}
 
 
+def test_a_command_to_a_person_is_only_a_text() -> None:
+    assert isinstance(parse_one(update(1, "business_message", **said(text="/start"))), MessageReceived)
+
+
 def test_the_owners_own_words_are_an_echo() -> None:
     event = parse_one(update(1, "business_message", **said(**{"from": OLGA}), reply_to_message=said(message_id=10)))
     assert isinstance(event, Echo)

@@ -11,7 +11,7 @@ from shared.content import Media
 from shared.errors import Rejected, SendError, Unavailable, Uncertain
 from shared.events import MessageReceived
 from shared.simulator import Fault
-from tests.connectors.telegram.given import ANN, BOT, connect, telegram_config, telegram_simulator
+from tests.connectors.telegram.given import ANN, BOT, TOKEN, connect, telegram_config, telegram_simulator
 
 
 @pytest.fixture
@@ -89,26 +89,48 @@ async def test_a_sink_that_is_full_ends_the_fetching(server: TelegramSimulator) 
         await connect(server).fetch_media(Media(media="file", source=server.keep(b"x" * 200_000)), full)
 
 
-async def test_a_local_server_hands_over_a_file_of_this_machine(tmp_path: Path) -> None:
-    path = tmp_path / "video.mp4"
-    path.write_bytes(b"x" * 100_000)
+class Local(TelegramSimulator):
+    """Runs on this machine and names a path of it."""
 
-    class Local(TelegramSimulator):
-        async def get_file(self, form: object) -> dict[str, str]:  # type: ignore[override]
-            return {"file_id": "F", "file_unique_id": "F", "file_path": str(path)}
+    def __init__(self, path: Path) -> None:
+        super().__init__(token=TOKEN)
+        self.path = path
 
-    server = Local(token=f"{BOT}:canary-token-a81f3c")
+    async def get_file(self, form: object) -> dict[str, str]:  # type: ignore[override]
+        return {"file_id": "F", "file_unique_id": "F", "file_path": str(self.path)}
+
+
+async def fetch_here(server: Local) -> tuple[bytes, Fetched]:
     pieces: list[bytes] = []
 
     async def keep(piece: bytes, /) -> None:
         pieces.append(piece)
 
-    connector = connect(server, config=telegram_config(local=True))
-    fetched = await connector.fetch_media(Media(media="video", source="F", size=30_000_000), keep)
-    assert (b"".join(pieces), fetched.name) == (b"x" * 100_000, "video.mp4")
+    config = telegram_config(local=True, api_url="http://127.0.0.1:8081")
+    fetched = await connect(server, config=config).fetch_media(Media(media="video", source="F", size=30_000_000), keep)
+    return b"".join(pieces), fetched
+
+
+async def test_a_local_server_hands_over_a_file_of_this_machine(tmp_path: Path) -> None:
+    path = tmp_path / TOKEN / "videos" / "video.mp4"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"x" * 100_000)
+    data, fetched = await fetch_here(Local(path))
+    assert (data, fetched.name) == (b"x" * 100_000, "video.mp4")
     path.unlink()
     with pytest.raises(Unavailable):
-        await connector.fetch_media(Media(media="video", source="F"), keep)
+        await fetch_here(Local(path))
+
+
+async def test_a_local_server_cannot_hand_over_what_is_not_the_bots(tmp_path: Path) -> None:
+    secret = tmp_path / "secret.key"
+    secret.write_bytes(b"the master key")
+    folder = tmp_path / TOKEN
+    folder.mkdir()
+    (folder / "link").symlink_to(secret)
+    for path in (secret, folder / ".." / "secret.key", folder / "link"):
+        with pytest.raises(Rejected, match="outside"):
+            await fetch_here(Local(path))
 
 
 async def test_an_exchange_that_breaks_off_in_the_file_is_told(server: TelegramSimulator) -> None:

@@ -310,6 +310,13 @@ def test_a_button_of_a_message_that_is_gone_has_its_id_for_a_label() -> None:
     assert (event.content, event.reply_to, event.address.peer) == (Choice(id="b", label="b"), "13", str(ANN))
 
 
+@pytest.mark.parametrize("shown", [None, 5, {"message_id": 13}, {"chat": {"id": 9}}, {"message_id": 1, "chat": {}}])
+def test_a_press_whose_message_is_not_told_is_the_persons(shown: Any) -> None:
+    event = parse_one(update(1, "callback_query", **press(data="b", message=shown)))
+    assert isinstance(event, MessageReceived)
+    assert (event.address.peer, event.reply_to) == (str(ANN), None)
+
+
 def test_a_press_without_data_is_kept_as_what_it_is() -> None:
     for more, what in (({"game_short_name": "g"}, "game"), ({}, "callback_query")):
         event = parse_one(update(1, "callback_query", **press(**more)))
@@ -375,6 +382,9 @@ def test_what_is_no_update_is_malformed(body: bytes) -> None:
         update(1, "my_chat_member", date=1),
         update(1, "message_reaction", message_id=1),
         update(1, "deleted_business_messages", message_ids=[1]),
+        update(1, "message", message_id={}, chat={"id": 1}, text="which?"),
+        update(1, "message", message_id=1, chat={"id": True}, text="whose?"),
+        update(1, "message_reaction", message_id=[], chat={"id": 1}),
     ],
 )
 def test_an_update_that_cannot_be_read_is_kept_for_a_person(said: Any) -> None:

@@ -1,13 +1,16 @@
 """One field that cannot be read never costs the rest of an update."""
 
+import json
 from typing import Any
 
 import pytest
 
+from connectors.telegram.inbound import parse_payload
 from connectors.telegram.reading import UNDATED, read_update
 from shared.content import ContactCard, Media, Text
+from shared.errors import Malformed
 from shared.events import MessageReceived
-from tests.connectors.telegram.given import ANN, message, parse_one, update
+from tests.connectors.telegram.given import ANN, BOT, message, parse_one, update
 
 
 def received(**said: Any) -> MessageReceived:
@@ -71,3 +74,17 @@ def test_quotes_within_quotes_that_break_at_the_bottom() -> None:
 
 def test_what_can_be_read_is_not_read_twice() -> None:
     assert read_update(update(3, "message", **message(11, text="Hi"))).update_id == 3
+
+
+@pytest.mark.parametrize("levels", [200, 900, 5000])
+def test_nesting_without_end_costs_no_more_than_the_update(levels: int) -> None:
+    quotes = '{"message_id": 1, "date": "x", "reply_to_message": ' * levels + "{}" + "}" * levels
+    blocks = '{"type": "blockquote", "blocks": [' * levels + "]}" * levels
+    for name, inner in (("reply_to_message", quotes), ("rich_message", f'{{"blocks": [{blocks}]}}')):
+        said = json.dumps(update(1, "message", **message(11, text="Hi")))
+        body = said.replace('"text": "Hi"', f'"text": "Hi", "{name}": {inner}').encode()
+        try:
+            (event,) = parse_payload(body, account=BOT)
+        except Malformed:
+            continue
+        assert event.kind in ("message_received", "undigested")

@@ -23,7 +23,7 @@ from aiogram.exceptions import (
 from aiogram.methods import GetMe, SendMessage, TelegramMethod
 from aiogram.types import User
 
-from connectors.telegram.session import FileRefused, HttpxSession, NotSent
+from connectors.telegram.session import ANSWER_MAX_BYTES, FileRefused, HttpxSession, NotSent
 from shared.simulator import Fault, serve
 from tests.connectors.telegram.given import ANN, TOKEN, telegram_simulator
 
@@ -111,6 +111,11 @@ async def test_no_address_and_no_words_are_in_an_error_or_a_log(caplog: pytest.L
 )
 async def test_answers_that_are_not_telegrams_own(status: int, body: bytes, kind: type[Exception]) -> None:
     assert type(await outcome(answering(status, body), GetMe())) is kind
+
+
+async def test_an_answer_without_end_is_not_read_to_the_end() -> None:
+    result = await outcome(answering(200, b" " * (ANSWER_MAX_BYTES + 1)), GetMe())
+    assert isinstance(result, TelegramNetworkError)
 
 
 async def test_an_answer_is_read_as_aiograms_type() -> None:

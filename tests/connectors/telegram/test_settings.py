@@ -41,10 +41,19 @@ def test_a_webhook_secret_that_telegram_would_refuse_is_refused(secret: str) -> 
         telegram_config(webhook_secret=SecretStr(secret))
 
 
-@pytest.mark.parametrize("url", ["api.telegram.org", "ftp://x", "https://x?y", "https://x#y", "https://x y"])
+@pytest.mark.parametrize(
+    "url", ["api.telegram.org", "ftp://x", "https://x?y", "https://x#y", "https://x y", "https://x/{token}"]
+)
 def test_an_api_url_without_a_scheme_or_with_a_query_is_refused(url: str) -> None:
     with pytest.raises(ValidationError):
         telegram_config(api_url=url)
+
+
+def test_a_server_elsewhere_is_not_local() -> None:
+    assert telegram_config(local=True, api_url="http://localhost:8081").local
+    for url in ("https://api.telegram.org", "http://10.0.0.5:8081", "http://127.0.0.1.evil.example"):
+        with pytest.raises(ValidationError, match="this machine"):
+            telegram_config(local=True, api_url=url)
 
 
 def test_a_bot_never_learns_what_became_of_its_messages_and_says_so() -> None:

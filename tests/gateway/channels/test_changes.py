@@ -48,7 +48,7 @@ async def test_a_channel_of_a_type_that_this_version_lacks_cannot_be_changed_and
     await execute(running, "UPDATE channels SET type = 'telepathy' WHERE shop_id = :id", id=shop.uuid)
     for change in ({"name": "B"}, {"state": "paused"}, {"settings": {"title": "B"}}):
         with pytest.raises(Conflict, match="telepathy"):
-            await shop.client.channels.update(shop.channel, **change)  # type: ignore[arg-type]
+            await shop.client.channels.update(shop.channel, **change)
     assert (await shop.client.channels.get(shop.channel)).name == "Site chat"
     await shop.client.channels.delete(shop.channel)
 

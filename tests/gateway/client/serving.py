@@ -16,9 +16,10 @@ async def served(app: ASGIApp, port: int = 0) -> AsyncIterator[str]:
     config = uvicorn.Config(app, port=port, log_level="critical", lifespan="off", ws="none")
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
-    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+    while not (server.started or task.done()):  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.005)
     try:
+        assert server.started, task
         yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = server.force_exit = True

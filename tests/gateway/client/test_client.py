@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import random
+import socket
 import traceback
 from collections.abc import Callable, Iterable
 from contextlib import aclosing
@@ -152,7 +155,7 @@ async def test_retry_after_is_waited_for() -> None:
     started = clock()
     async with script.client() as client:
         await client.agents.list()
-    assert 1 <= clock() - started < 2
+    assert 1 <= clock() - started < 10  # a busy machine takes its time too
 
 
 async def test_a_very_long_retry_after_is_the_callers_to_decide() -> None:
@@ -463,20 +466,38 @@ async def test_silence_means_another_connection() -> None:
     feed = Feed(([block(1)], "silent"), ([block(2)], "silent"))
     states: list[str] = []
     async with served(feed) as url, Client(url, TOKEN, backoff_s=0.0) as client:
-        found = await take(client, 2, silence_s=0.2, on_state=states.append)
+        found = await take(client, 2, silence_s=1, on_state=states.append)
     assert cursors(found) == ["c1", "c2"]
     assert states == ["connecting", "connected", "lost", "connecting", "connected"]
 
 
+def port_for_two() -> int:
+    """A port to be bound twice: of those that no outgoing connection is given, least of all the one that tries it."""
+    for port in random.sample(range(20_000, 32_000), 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("none of a hundred ports is free")
+
+
 async def test_the_stream_survives_a_restart_of_the_server() -> None:
     first, second = Feed(([block(1)], "silent")), Feed(([block(2)], "silent"))
-    async with served(first) as url:
+    port, states = port_for_two(), [""]
+    lost = asyncio.Event()
+
+    def on_state(state: str) -> None:
+        states.append(state)
+        if states[-2:] == ["connecting", "lost"]:  # also the first try after the loss has failed
+            lost.set()
+
+    async with served(first, port=port) as url:
         client = Client(url, TOKEN, backoff_s=0.05)
-        events = client.events()
+        events = client.events(on_state=on_state)
         assert (await anext(events)).cursor == "c1"
         following = asyncio.ensure_future(anext(events))
-    await asyncio.sleep(0.2)
-    async with served(second, port=int(url.rpartition(":")[2])), client, asyncio.timeout(20):
+    async with asyncio.timeout(20):
+        await lost.wait()
+    async with served(second, port=port), client, asyncio.timeout(20):
         assert (await following).cursor == "c2"
         await events.aclose()
     assert second.seen == ["c1"]

@@ -1,4 +1,4 @@
-"""What a conversation should be, in a hundred lines: the truth that the product is held to."""
+"""What a conversation should be, in few lines: the truth that the product is held to."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -6,17 +6,66 @@ from typing import Any
 from shopbell_client import Conversation, Event, Message
 
 LADDER = ("queued", "accepted", "sent", "delivered", "read")
+BEFORE = {"failed": ("queued", "accepted", "sent", "uncertain", "failed"), "uncertain": ("queued", "uncertain")}
+LEAST = {"failed": "delivered", "uncertain": "accepted"}  # a lower rung does not lift a message out of these
 
 
-@dataclass
+def may_follow(status: str, before: str) -> bool:
+    """Whether a message may come from one status to the other, unless it is sent again."""
+    if status in BEFORE:
+        return before in BEFORE[status]
+    return LADDER.index(status) >= LADDER.index(LEAST.get(before, before))
+
+
+def higher(one: str, other: str) -> str:
+    return max(one, other, key=LADDER.index)
+
+
+@dataclass(eq=False)
 class Line:
-    """A message as the model knows it; `status` of a customer's line is told by the conversation's read mark."""
+    """A message as the model knows it; the status of a customer's line is told by the conversation's read mark.
+
+    All is of the newest try: `rung` is the highest that was told of this message, `marked` of all up to some point.
+    """
 
     text: str
     inward: bool
     public: bool = True
-    status: str = "sent"
+    rung: str = "queued"
+    marked: str = "queued"
+    failed: bool = False
+    doubtful: bool = False
+    edited: bool = False
+    deleted: bool = False
     id: str = ""
+    external_id: str | None = None
+
+    @property
+    def status(self) -> str:
+        """A mark says nothing of a message that failed, is in doubt, or never left."""
+        if self.failed and not self.reached("delivered"):
+            return "failed"
+        if not self.reached("accepted"):
+            return "uncertain" if self.doubtful else self.rung
+        return higher(self.rung, self.marked)
+
+    def reached(self, rung: str) -> bool:
+        return LADDER.index(self.rung) >= LADDER.index(rung)
+
+    def hears(self, status: str) -> None:
+        """Somebody says this of it: the channel that carried it, the provider, or a person."""
+        match status:
+            case "failed":
+                self.failed = True
+            case "uncertain":
+                self.doubtful = True
+            case _:
+                self.rung = higher(self.rung, status)
+
+    def goes_again(self) -> None:
+        self.rung = self.marked = "queued"
+        self.failed = self.doubtful = False
+        self.external_id = None  # that of the earlier try
 
 
 @dataclass
@@ -32,8 +81,8 @@ class Life:
     customer_read_up_to: int = 0
     tags: tuple[str, ...] = ()
 
-    def customer_writes(self, text: str) -> None:
-        self.lines.append(Line(text, inward=True))
+    def customer_writes(self, text: str, external_id: str) -> None:
+        self.lines.append(Line(text, inward=True, external_id=external_id))
         self.unread += 1
         self.waiting = True
         self.status = "open"
@@ -50,12 +99,27 @@ class Life:
             self.read_up_to = seq
             self.unread = sum(line.inward for line in self.lines[seq:])
 
-    def customer_has(self, seq: int, status: str) -> None:
-        for number, line in enumerate(self.lines[:seq], 1):
-            if not line.inward and line.public and LADDER.index(status) > LADDER.index(line.status):
-                line.status = status
-                if status == "read":
-                    self.customer_read_up_to = max(self.customer_read_up_to, number)
+    def customer_edits(self, line: Line, text: str) -> None:
+        if not line.deleted:
+            line.text, line.edited = text, True
+
+    def told_of(self, line: Line, status: str) -> None:
+        """What became of one message of ours."""
+        line.hears(status)
+        self.note_reading(line)
+
+    def marked(self, last: Line, status: str, *, by_device: bool) -> None:
+        """The customer has everything up to a message. Their own device says so of each."""
+        for line in self.lines[: self.lines.index(last) + 1]:
+            if not line.inward and line.public:
+                if by_device:
+                    line.hears(status)
+                line.marked = higher(line.marked, status)
+                self.note_reading(line)
+
+    def note_reading(self, line: Line) -> None:
+        if line.status == "read":
+            self.customer_read_up_to = max(self.customer_read_up_to, self.lines.index(line) + 1)
 
     def becomes(self, status: str) -> None:
         self.status = status
@@ -84,6 +148,9 @@ class Life:
         assert [message.seq for message in messages] == list(range(1, len(self.lines) + 1))
         assert [message.content.text for message in messages] == [line.text for line in self.lines]  # type: ignore[union-attr]
         assert [message.status for message in messages] == [self.status_of(m.seq) for m in messages]
+        assert [message.edited_at is not None for message in messages] == [line.edited for line in self.lines]
+        assert [message.deleted_at is not None for message in messages] == [line.deleted for line in self.lines]
+        assert [message.failure is not None for message in messages] == [line.status in LEAST for line in self.lines]
         assert (conversation.closed_at is not None) == (self.status == "closed")
         assert conversation.last_message == messages[-1]
 
@@ -115,7 +182,9 @@ class Follower:
             case Message() as message:
                 known = self.messages.get(message.id)
                 if known is not None and known.direction == "out":
-                    assert LADDER.index(message.status) >= LADDER.index(known.status), "a status fell"
+                    sent_again = event.type == "message.queued" and known.status in LEAST
+                    taken_back = message.status == "failed" and known.status_evidence == "watermark"
+                    assert sent_again or taken_back or may_follow(message.status, known.status), "a status fell"
                 self.messages[message.id] = message
                 self.count(message, new=known is None)
 

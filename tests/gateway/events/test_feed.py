@@ -283,14 +283,23 @@ async def stream_lines(http: httpx.AsyncClient, shop: Shop, token: str, started:
     return lines
 
 
+async def begun_stream(http: httpx.AsyncClient, shop: Shop, token: str) -> "asyncio.Task[list[str]]":
+    """The lines of a stream that has begun, once it ends."""
+    started = asyncio.Event()
+    streaming = asyncio.create_task(stream_lines(http, shop, token, started))
+    starting = asyncio.create_task(started.wait())
+    await asyncio.wait({streaming, starting}, return_when=asyncio.FIRST_COMPLETED)
+    starting.cancel()
+    assert started.is_set(), await streaming
+    return streaming
+
+
 async def test_a_stream_ends_when_its_token_expires(running: Running, shop: Shop, http: httpx.AsyncClient) -> None:
     token = await shop.client.agents.token(shop.agent)
     await execute(
-        running, "UPDATE agent_tokens SET expires_at = now() + interval '700 ms' WHERE shop_id = :id", id=shop.uuid
+        running, "UPDATE agent_tokens SET expires_at = now() + interval '2 s' WHERE shop_id = :id", id=shop.uuid
     )
-    started = asyncio.Event()
-    streaming = asyncio.create_task(stream_lines(http, shop, token.token, started))
-    await started.wait()
+    streaming = await begun_stream(http, shop, token.token)
 
     async def refused() -> bool:
         async with Client(shop.url, token.token, retries=0) as client:
@@ -309,9 +318,7 @@ async def test_a_stream_ends_when_its_token_expires(running: Running, shop: Shop
 
 async def test_a_stream_does_not_outlive_its_key(shop: Shop, http: httpx.AsyncClient) -> None:
     key = await shop.client.keys.create(name="Reader", scopes=["read"])
-    started = asyncio.Event()
-    streaming = asyncio.create_task(stream_lines(http, shop, key.key, started))
-    await started.wait()
+    streaming = await begun_stream(http, shop, key.key)
     await shop.client.keys.delete(key.id)
 
     async def write_and_look() -> bool:

@@ -47,7 +47,7 @@ async def settled(customer: Customer) -> Shown:
 
 async def hurry(customer: Customer) -> None:
     await execute(customer.running, "UPDATE outbox SET available_at = now() WHERE shop_id = :id", id=customer.shop.uuid)
-    customer.running.gateway.relay._awake.set()
+    customer.running.gateway.fetcher._awake.set()
 
 
 async def test_a_picture_is_fetched_after_its_message_has_landed(

@@ -188,7 +188,7 @@ async def is_blocked(customer: Customer) -> bool:
     return row.blocked_at is not None
 
 
-async def test_what_nobody_acts_upon_yet_is_kept_and_holds_up_nothing(customer: Customer) -> None:
+async def test_a_move_and_a_report_of_our_end_are_journaled_once_and_hold_up_no_message(customer: Customer) -> None:
     first = await customer.writes("Hello?")
     moved = PeerMoved(address=customer.address, occurred_at=first.created_at, external_id="p-1", to=fresh("peer"))
     at_our_end = customer.address.model_copy(update={"peer": customer.channel_id})

@@ -96,7 +96,7 @@ async def test_the_next_waits_while_the_first_is_on_its_way(customer: Customer, 
 
 
 async def test_the_next_waits_while_the_first_will_be_tried_again(customer: Customer, script: Script) -> None:
-    script.then(Unavailable())
+    script.then(Throttled(retry_after_s=40))
     await answer(customer, "1")
     second = await answer(customer, "2")
     await eventually(lambda: queued(customer), lambda rows: rows[:1] == [("ready", 1)])
@@ -109,18 +109,25 @@ async def test_the_next_waits_while_the_first_will_be_tried_again(customer: Cust
 
 
 async def test_what_may_go_later_is_tried_again_after_a_pause(customer: Customer, script: Script) -> None:
-    script.then(Unavailable(), Throttled(retry_after_s=40))
+    tries = 6  # after so many our own pause is a minute: long enough to be looked at
+    script.then(*(Throttled(retry_after_s=40) for _ in range(tries - 1)), Unavailable())
     message = await answer(customer)
-    await eventually(lambda: queued(customer), lambda rows: rows == [("ready", 1)])
-    assert timedelta(0) < await pause(customer) <= timedelta(seconds=BACKOFF_S["chat"][0])
-    await hurry(customer)
-    await eventually(lambda: queued(customer), lambda rows: rows == [("ready", 2)])
-    assert timedelta(seconds=30) < await pause(customer) <= timedelta(seconds=40)
+    for number in range(1, tries):
+        await waits_after(customer, number)
+        assert timedelta(seconds=10) < await pause(customer) <= timedelta(seconds=40)
+        await hurry(customer)
+    await waits_after(customer, tries)
+    assert timedelta(seconds=40) < await pause(customer) <= timedelta(seconds=BACKOFF_S["chat"][tries - 1])
     assert (await customer.shop.client.messages.get(message.id)).status == "queued"
     await hurry(customer)
     await settled(customer, message, "sent")
-    assert len(script.calls) == 3
+    assert len(script.calls) == tries + 1
     assert len({call.message_id for call in script.calls}) == 1
+
+
+async def waits_after(customer: Customer, tries: int) -> None:
+    """Wait until the only message there is waits for its next try."""
+    await eventually(lambda: queued(customer), lambda rows: rows == [("ready", tries)])
 
 
 async def pause(customer: Customer) -> timedelta:
@@ -139,7 +146,7 @@ def test_the_pauses_grow_and_end_at_a_limit() -> None:
 
 
 async def test_what_cannot_go_within_its_time_fails_and_says_so(customer: Customer, script: Script) -> None:
-    script.then(Unavailable("The provider is down."), Unavailable("The provider is down."))
+    script.then(Throttled("The provider is down.", retry_after_s=40), Unavailable("The provider is down."))
     message = await answer(customer)
     await eventually(lambda: queued(customer), lambda rows: rows == [("ready", 1)])
     await execute(customer.running, "UPDATE outbox SET deadline_at = now() WHERE shop_id = :id", id=customer.shop.uuid)
@@ -363,16 +370,15 @@ async def test_a_message_is_sent_once_by_two_relays(customer: Customer, script: 
     assert script.texts == [str(n) for n in range(30)]
 
 
-async def test_a_channel_that_was_deleted_keeps_what_was_queued_and_takes_nothing_new(
-    customer: Customer, script: Script
-) -> None:
-    script.then(Unavailable())
-    await answer(customer)
+async def test_a_channel_that_was_deleted_takes_nothing_new(customer: Customer, script: Script) -> None:
+    script.then(Throttled(retry_after_s=40))
+    message = await answer(customer)
     await eventually(lambda: queued(customer), lambda rows: rows == [("ready", 1)])
     await customer.shop.client.channels.delete(customer.channel_id)
     await hurry(customer)
     with pytest.raises(ValidationFailed):
         await answer(customer)
+    await settled(customer, message, "failed")
     assert len(script.calls) == 1
     rows = await query(
         customer.running, "SELECT state FROM channels WHERE id = :id", id=read_id(CHANNEL, customer.channel_id)

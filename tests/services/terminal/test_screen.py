@@ -8,11 +8,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from shopbell_client import Client
+from textual.containers import VerticalScroll
 from textual.pilot import Pilot
 from textual.widgets import Input
 
 from services.terminal.screen import AgentScreen
 from tests.gateway.client.serving import served
+from tests.services.terminal.clock import Clock
 from tests.services.terminal.fake_api import FakeShop
 
 
@@ -21,6 +23,7 @@ class Sitting:
     shop: FakeShop
     app: AgentScreen
     pilot: Pilot[None]
+    clock: Clock
 
     def lines(self) -> list[str]:
         return [strip.text for strip in self.app.screen._compositor.render_strips()]
@@ -33,7 +36,7 @@ class Sitting:
 
     async def until(self, true: Callable[[], object]) -> None:
         try:
-            async with asyncio.timeout(8):
+            async with asyncio.timeout(20):
                 while not true():
                     await self.pilot.pause(0.03)
         except TimeoutError:
@@ -44,13 +47,25 @@ class Sitting:
         await self.until(lambda: conversation in self.app.desk.inbox.threads)
         await self.pilot.pause(0.05)
 
+    async def to_the_top(self) -> None:
+        """Page by page, to the first of the messages that are loaded."""
+        thread = self.app.query_one("#thread", VerticalScroll)
+
+        def above(place: float) -> Callable[[], bool]:
+            return lambda: thread.scroll_y < place
+
+        while (place := thread.scroll_y) > 0:
+            await self.pilot.press("pageup")
+            await self.until(above(place))
+
 
 @asynccontextmanager
 async def sitting(shop: FakeShop, *, dwell_s: float = 0.02) -> AsyncIterator[Sitting]:
     async with served(shop.app) as url, Client(url, "sb_agent_x", backoff_s=0.02, retries=1) as client:
-        app = AgentScreen(client, dwell_s=dwell_s)
+        clock = Clock()
+        app = AgentScreen(client, now=clock, dwell_s=dwell_s)
         async with app.run_test(size=(80, 24)) as pilot:
-            yield Sitting(shop, app, pilot)
+            yield Sitting(shop, app, pilot, clock)
 
 
 async def test_the_list_shows_who_wrote_what_and_the_foot_what_the_keys_do() -> None:
@@ -78,19 +93,37 @@ async def test_an_opened_conversation_is_marked_read_and_an_answer_gets_its_tick
         for status, looks in (("sent", "Ann ✓ "), ("delivered", "Ann ✓✓ "), ("read", "Ann ✓✓ read")):
             await shop.status(sent, status)
             await at.see(looks)
-        assert len(shop.asked("typing")) == 1
+        await at.until(lambda: len(shop.asked("typing")) == 1)
 
 
 async def test_walking_over_the_list_tells_no_customer_anything() -> None:
     shop = FakeShop()
     for number in range(3):
         shop.add(f"Customer {number}", "Hello")
-    async with sitting(shop, dwell_s=0.4) as at:
+    async with sitting(shop, dwell_s=3600) as at:
         await at.see("● live")
         await at.pilot.press("down", "down", "down")
+        await at.until(lambda: at.app.selected == "cnv_1")
+        at.app.dwell_s = 0.02  # on the next one somebody stays
+        await at.pilot.press("up")
         await at.until(lambda: shop.asked("read"))
-        await at.pilot.pause(0.2)
-        assert [call["id"] for call in shop.asked("read")] == ["cnv_1"]
+        assert [call["id"] for call in shop.asked("read")] == ["cnv_2"]
+
+
+async def test_a_look_that_was_broken_off_does_not_count_for_the_next_one() -> None:
+    shop, dwell_s = FakeShop(), 0.5
+    first, second = shop.add("Anna", "One"), shop.add("Boris", "Two")
+    clock = asyncio.get_running_loop().time
+    async with sitting(shop, dwell_s=dwell_s) as at:
+        await at.see("● live")
+        await at.choose(first)
+        await at.pilot.pause(0.6 * dwell_s)
+        at.app.choose(second)
+        at.app.choose(first)
+        back_at = clock()
+        await at.until(lambda: shop.asked("read"))
+        assert clock() - back_at >= dwell_s
+        assert shop.asked("read") == [{"id": first, "up_to": "msg_1"}]
 
 
 async def test_what_happens_shows_up_by_itself() -> None:
@@ -164,6 +197,7 @@ async def test_a_draft_stays_with_its_conversation() -> None:
         await at.see("● live")
         await at.choose(first)
         await at.pilot.press("s", "e", "c")
+        await at.until(lambda: at.app.query_one(Input).value == "sec")
         await at.choose(second)
         assert at.app.query_one(Input).value == ""
         await at.choose(first)
@@ -188,8 +222,9 @@ async def test_errors_of_every_call_are_sentences_and_nothing_crashes() -> None:
         await at.pilot.press("ctrl+r", "x")
         await at.app.desk.open(first)
         await at.see("Not marked read: No reading.")
-        await at.pilot.pause(0.2)
-        assert len(shop.asked("read")) == 1
+        shop.refuse.clear()
+        at.clock.pass_by(60)
+        await at.until(lambda: at.app.desk.inbox.unread_up_to(first) is None)  # tried again by itself
 
 
 async def test_a_token_that_does_not_serve_is_said_and_not_tried_for_ever() -> None:
@@ -230,9 +265,9 @@ async def test_paging_back_fetches_what_was_not_loaded() -> None:
         await at.choose(first)
         await at.see("line 129.")
         assert len(at.app.desk.inbox.messages(first)) == 100
-        while len(at.app.desk.inbox.messages(first)) < 130:
-            await at.pilot.press("pageup")
-            await at.pilot.pause(0.05)
-        await at.see("line 28.", "line 29.")
-        await at.pilot.press(*["pageup"] * 5)
+        await at.to_the_top()
+        await at.pilot.press("pageup")
+        await at.until(lambda: len(at.app.desk.inbox.messages(first)) == 130)
+        await at.see("line 28.", "line 29.")  # what was on top stays in sight
+        await at.to_the_top()
         await at.see("line 0.")

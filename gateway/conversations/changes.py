@@ -27,7 +27,7 @@ from gateway.outbox import queue
 from gateway.problems import Problem, not_found
 from gateway.receipts import ledger
 from gateway.receipts.line import Row
-from gateway.receipts.resuming import begin_again, last_attempt
+from gateway.receipts.resuming import begin_again, doubted_parts, last_attempt
 from gateway.views import ConversationView, MessageView
 from shared.commands import SendMessage
 from shared.content import Content, Reaction
@@ -56,10 +56,6 @@ MESSAGE_ROW: Final = """
     FROM messages m WHERE m.shop_id = $1 AND m.id = $2 FOR UPDATE
 """
 SENT_ELSEWHERE: Final = "UPDATE messages SET channel_id = $3, identity_id = $4 WHERE shop_id = $1 AND id = $2"
-DOUBTED: Final = """
-    SELECT DISTINCT part FROM receipts
-    WHERE shop_id = $1 AND message_id = $2 AND generation = $3 AND status = 'uncertain' ORDER BY part
-"""
 NEWS: Final = {"closed": "conversation.closed", "snoozed": "conversation.snoozed", "open": "conversation.reopened"}
 
 Tag = Annotated[str, Field(min_length=1, max_length=50)]
@@ -189,7 +185,7 @@ async def resolve(connection: AsyncConnection, principal: Principal, key: uuid.U
     )
     parts: list[int | None] = [None]
     if status is Status.FAILED:  # what had gone out before did arrive
-        parts = [row["part"] for row in await raw.fetch(DOUBTED, shop_id, key, message["generation"])]
+        parts = await doubted_parts(raw, message)
     line = Row(shop_id, message["channel_id"], key, status, Evidence.PERSON, None, reason=reason)
     await ledger.record(raw, [replace(line, part=part) for part in parts])
     await append(raw, await ledger.settle(connection, [(shop_id, key)]))

@@ -1,7 +1,7 @@
 """A person's retry: it begins a new generation, and behind the parts that the provider has already."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from gateway.receipts import ledger
@@ -17,8 +17,11 @@ NEXT_GENERATION: Final = """
         degraded = CASE WHEN $3 = 0 THEN NULL ELSE degraded END
     WHERE shop_id = $1 AND id = $2
 """
+# What has gone out belongs to the retry as well; the rest is to come, whatever became of it before.
 BELONG_TO_IT: Final = """
-    UPDATE message_parts SET generation = generation + 1 WHERE shop_id = $1 AND message_id = $2 AND part < $3
+    UPDATE message_parts SET generation = CASE WHEN part < $3 THEN $4 ELSE generation END,
+        status = CASE WHEN part < $3 THEN status END
+    WHERE shop_id = $1 AND message_id = $2
 """
 
 
@@ -33,8 +36,8 @@ async def begin_again(raw: Any, message: Mapping[str, Any], *, moved: bool) -> i
         await raw.execute(MOVED, shop_id, key)
     standings = await parts_that_went_out(raw, message)
     await raw.execute(NEXT_GENERATION, shop_id, key, len(standings))
+    await raw.execute(BELONG_TO_IT, shop_id, key, len(standings), message["generation"] + 1)
     if standings:
-        await raw.execute(BELONG_TO_IT, shop_id, key, len(standings))
         await ledger.record(raw, carried_over(message, standings))
     return len(standings)
 
@@ -47,15 +50,26 @@ async def last_attempt(raw: Any, shop_id: uuid.UUID, key: uuid.UUID) -> int:
 
 async def parts_that_went_out(raw: Any, message: Mapping[str, Any]) -> list[Standing]:
     """Where the first parts stand, up to the one with which something is wrong."""
-    key = message["id"]
-    entries, parts = await ledger.ledgers(raw, [message]), await ledger.parts_of(raw, [message])
-    standings = fold_parts(entries[key], generation=message["generation"], parts=parts[key])
+    known = (await ledger.parts_of(raw, [message]))[message["id"]]
+    standings = await standings_of(raw, message, known)
     out = []
-    for part in range(len(parts[key])):
-        if part not in parts[key] or RANK.get(standings[part].status, 0) < ACCEPTED:
+    for part in range(len(known)):
+        if part not in known or RANK.get(standings[part].status, 0) < ACCEPTED:
             break
         out.append(standings[part])
     return out
+
+
+async def doubted_parts(raw: Any, message: Mapping[str, Any]) -> list[int | None]:
+    """The parts of which nobody knows whether they arrived; None for a message of which nothing is known."""
+    known = (await ledger.parts_of(raw, [message]))[message["id"]]
+    standings = await standings_of(raw, message, known)
+    return [part or None for part, standing in standings.items() if standing.status is Status.UNCERTAIN]
+
+
+async def standings_of(raw: Any, message: Mapping[str, Any], parts: Iterable[int]) -> dict[int, Standing]:
+    entries = (await ledger.ledgers(raw, [message]))[message["id"]]
+    return fold_parts(entries, generation=message["generation"], parts=parts)
 
 
 def carried_over(message: Mapping[str, Any], standings: list[Standing]) -> list[Row]:

@@ -8,6 +8,7 @@ from shopbell_client import Channel, Conflict, Message, ValidationFailed
 
 from gateway.outbox.queue import BACKOFF_S, backoff_s
 from shared.commands import Sent
+from shared.content import Reaction
 from shared.errors import AuthExpired, Rejected, Throttled, Unavailable, Uncertain
 from shared.events import Reason, Status
 from shared.ids import CHANNEL, MESSAGE, read_id
@@ -16,6 +17,7 @@ from tests.support.eventually import eventually
 from tests.support.product import Running, Shop
 from tests.support.scripted import Held, Script, new_channel, script_of
 from tests.support.tables import execute, query
+from tests.support.wordy import wordings
 
 
 @pytest.fixture
@@ -193,6 +195,24 @@ async def test_a_message_sent_again_quotes_what_it_quoted(customer: Customer, sc
     await customer.shop.client.messages.retry(message.id)
     await settled(customer, message, "sent")
     assert [call.reply_to for call in script.calls] == ["question-1", "question-1"]
+
+
+async def test_a_reaction_sent_again_names_the_message_as_the_channel_knows_it(
+    scripted: Running, scripted_shop: Shop
+) -> None:
+    number = fresh("number")
+    channel = await scripted_shop.client.channels.create(type="wordy", name="Wordy", settings={"number": number})
+    customer = Customer(scripted, scripted_shop, channel=channel.id, channel_type="wordy", account=number)
+    question = await customer.writes("Which one?", "question-1")
+    content = {"kind": "reaction", "emoji": "👍", "target": question.id}
+    message = await scripted_shop.client.messages.send(question.conversation, content=content)
+    await settled(customer, message, "sent")
+    gone = Reason(code="gone", detail="Not now.")
+    await customer.tell(customer.receipt(Status.FAILED, message_id=message.id, reason=gone))
+    await scripted_shop.client.messages.retry(message.id)
+    await settled(customer, message, "sent")
+    targets = [call.content.target for call in wordings(number).sent if isinstance(call.content, Reaction)]
+    assert targets == ["question-1", "question-1"]
 
 
 async def test_receipts_of_a_second_try_reach_the_message(customer: Customer, script: Script) -> None:

@@ -114,7 +114,8 @@ async def test_a_part_that_the_provider_reported_as_failed_is_sent_again(custome
     await customer.tell(customer.receipt(Status.DELIVERED, a), customer.receipt(Status.FAILED, b, reason=GONE))
     failed = await see(customer, message)
     assert (failed.status, ways(failed)) == ("failed", ["delivered", "failed"])
-    await customer.shop.client.messages.retry(message.id)
+    again_queued = await customer.shop.client.messages.retry(message.id)
+    assert (again_queued.status, ways(again_queued)) == ("queued", ["delivered", None])
     resumed = await settled(customer, message, "sent")
     assert [call.from_part for call in script.calls] == [0, 1]
     assert (ids(resumed), ways(resumed)) == ([a, again], ["delivered", "sent"])
@@ -141,6 +142,22 @@ async def test_a_person_who_finds_that_the_rest_did_not_arrive_has_only_the_rest
     await customer.shop.client.messages.retry(message.id)
     await settled(customer, message, "sent")
     assert [call.from_part for call in script.calls] == [0, 1]
+
+
+async def test_what_went_out_before_an_interruption_is_known_to_the_person_who_resolves_it(
+    customer: Customer, script: Script
+) -> None:
+    a, b = fresh("a"), fresh("b")
+    message, held = await on_its_way(customer)
+    await lapse(customer)
+    await customer.tell(ended(customer, message, 1, a, fate=Fate.ASK))
+    assert await status(customer, message) == "uncertain"
+    await customer.shop.client.messages.resolve(message.id, status="failed")
+    script.then(Sent(external_ids=(b,)))
+    await customer.shop.client.messages.retry(message.id)
+    await settled(customer, message, "sent")
+    assert [call.from_part for call in script.calls] == [0, 1]
+    held.let_go()
 
 
 async def test_a_lapsed_lease_of_a_resumed_attempt_leaves_the_rest_uncertain(

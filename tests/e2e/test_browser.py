@@ -162,6 +162,7 @@ async def test_what_is_written_without_a_network_arrives_once_when_there_is_one_
         assert await tab.texts() == ["before", "on the train", "in the tunnel"]
 
 
+@pytest.mark.slow
 async def test_a_line_that_is_refused_for_good_says_so_and_holds_up_nothing(browser: Browser, up: Up) -> None:
     async with new_person(browser) as ana:
         tab = await new_tab(ana)
@@ -177,6 +178,7 @@ async def test_a_line_that_is_refused_for_good_says_so_and_holds_up_nothing(brow
         await tab.line("older widget", "failed").wait_for()
 
 
+@pytest.mark.slow
 async def test_what_was_seen_while_nothing_could_be_kept_is_said_again(browser: Browser) -> None:
     async with open_chat() as chat, new_person(browser) as ana:
         chat.page = of_the_shop("Hello!")

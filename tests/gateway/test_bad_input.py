@@ -279,6 +279,7 @@ async def test_an_id_that_is_nobodys_is_a_404(running: Running, untouched: Thing
     assert wrong == []
 
 
+@pytest.mark.slow
 async def test_an_id_that_is_none_is_a_404(running: Running, untouched: Things, http: httpx.AsyncClient) -> None:
     wrong = []
     for operation in operations(running):
@@ -322,6 +323,7 @@ async def test_a_parameter_with_any_value_is_never_a_server_error(
     assert wrong == []
 
 
+@pytest.mark.slow
 async def test_a_cursor_made_by_hand_is_never_a_server_error(
     running: Running, untouched: Things, http: httpx.AsyncClient
 ) -> None:

@@ -279,6 +279,7 @@ async def test_after_a_kill_a_new_start_needs_no_hand_and_nothing_acknowledged_i
             assert (code, took < STOP_MAX_S, processes_of(used)) == (0, True, [])
 
 
+@pytest.mark.slow
 async def test_after_a_kill_of_the_database_too_nothing_acknowledged_is_lost(used: Path) -> None:
     async with running_up(used) as up:
         await say(up, *(f"line {number}" for number in range(20)))

@@ -147,6 +147,7 @@ FILTERS: Final = {"conversations.list": {"status", "channel", "assignee", "conta
 # The stream
 
 
+@pytest.mark.slow
 async def test_a_token_that_expires_while_its_stream_runs_ends_it_as_unauthorized(running: Running, shop: Shop) -> None:
     token = await shop.client.agents.token(shop.agent)
     states: list[str] = []

@@ -50,6 +50,7 @@ async def status(customer: Customer, message: Message) -> str:
     return (await customer.shop.client.messages.get(message.id)).status
 
 
+@pytest.mark.slow
 async def test_every_order_of_every_receipt_gives_the_same_status(customer: Customer) -> None:
     orders = [order for count in range(1, 5) for order in itertools.permutations(REPORTED, count)]
     messages = await answers(customer, len(orders))

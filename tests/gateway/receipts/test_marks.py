@@ -141,6 +141,7 @@ STEPS = 5
 ORDERS = list(itertools.permutations(range(STEPS)))
 
 
+@pytest.mark.slow
 async def test_answers_watermarks_and_receipts_give_the_same_in_some_orders(customer: Customer) -> None:
     await tell_in_orders(customer, itertools.product(random.sample(ORDERS, 8), (False, True)))
 

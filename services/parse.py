@@ -12,7 +12,7 @@ from shared.events import InboundEvent, ReceiptReported
 
 Parser = Callable[[bytes], Sequence[InboundEvent]]
 
-PARSERS: Final = {"telegram": "connectors.telegram.inbound"}
+PARSERS: Final = {"telegram": "connectors.telegram.inbound", "whatsapp": "connectors.whatsapp.inbound"}
 STDIN: Final = "-"
 
 

@@ -11,7 +11,7 @@ import asyncpg
 import httpx
 from sqlalchemy.exc import SQLAlchemyError
 
-from connectors import telegram
+from connectors import telegram, whatsapp
 from connectors.host import ConnectorHost
 from connectors.kinds import Kind, loaded
 from connectors.webchat import WebChat
@@ -32,6 +32,7 @@ from shared.settings import Settings
 KINDS: Final = (
     loaded(WebChat, serves=True),
     Kind(telegram.CHANNEL_TYPE, telegram.load_connector, listens=True),
+    Kind(whatsapp.CHANNEL_TYPE, whatsapp.load_connector, listens=True),
 )
 CONNECTORS: Final[Mapping[str, Kind]] = {kind.channel_type.name: kind for kind in KINDS}
 KEY_FILE: Final = "secret.key"

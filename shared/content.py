@@ -111,19 +111,21 @@ class Template(Model):
 
 
 class OrderItem(Model):
-    """`price` is a decimal number in `currency` (ISO 4217), for one piece."""
+    """`price` is a decimal number in `currency` (ISO 4217), for one piece. `quantity` is None if it cannot be read."""
 
     product: Str
-    quantity: int = Field(ge=1)
+    quantity: int | None = Field(default=None, ge=1)
     price: Str | None = None
     currency: Str | None = None
 
 
 class Order(Model):
+    """What was put into the basket; `text` is what the customer wrote with it."""
+
     kind: Literal["order"] = "order"
     items: tuple[OrderItem, ...]
     catalog: Str | None = None
-    note: Str | None = None
+    text: Str | None = None
 
 
 class Reaction(Model):

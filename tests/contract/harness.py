@@ -100,6 +100,7 @@ def connect(
             http=httpx.AsyncClient(transport=simulator.transport() if simulator else NoNetwork()),
             clock=TickingClock(),
             files=OneFile(),
+            hook_url="https://shop.example/hooks/any/chn_contract",
         )
     )
 

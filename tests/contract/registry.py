@@ -143,5 +143,6 @@ WEBCHAT: Final = ConnectorCase(
 )
 
 from tests.connectors.telegram.case import TELEGRAM  # noqa: E402 - a case is made of the classes above
+from tests.connectors.whatsapp.case import WHATSAPP  # noqa: E402
 
-CASES: Final[tuple[ConnectorCase, ...]] = (PARROT, WEBCHAT, TELEGRAM)
+CASES: Final[tuple[ConnectorCase, ...]] = (PARROT, WEBCHAT, TELEGRAM, WHATSAPP)

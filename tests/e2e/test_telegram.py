@@ -2,46 +2,21 @@
 
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import pytest
-from shopbell_client import Message, ShopbellError, Text, ValidationFailed
+from shopbell_client import ShopbellError, ValidationFailed
 
 from connectors.telegram.simulated_customer import Customer, Seen
 from connectors.telegram.simulator import TelegramSimulator
 from shared.simulator import serve
 from tests.support.customer import fresh
 from tests.support.eventually import eventually
+from tests.support.line import Line, text_of
 from tests.support.product import Running, Shop
 
-
-@dataclass
-class Bot:
-    """A shop's bot, and the Telegram it is on."""
-
-    shop: Shop
-    channel: str
-    server: TelegramSimulator
-    url: str
-
-    async def messages(self) -> list[Message]:
-        """Of the only conversation, oldest first."""
-        page = await self.shop.client.conversations.list()
-        if not page.items:
-            return []
-        return list((await self.shop.client.messages.list(page.items[0].id, limit=200)).items)
-
-    async def answer(self, text: str = "", **more: Any) -> Message:
-        (conversation,) = (await self.shop.client.conversations.list()).items
-        return await self.shop.client.messages.send(conversation.id, text=text or None, **more)
-
-    async def until_said(self, count: int) -> list[Message]:
-        return await eventually(self.messages, lambda said: len(said) >= count)
-
-    async def until(self, message: Message, *statuses: str) -> Message:
-        return await eventually(lambda: self.shop.client.messages.get(message.id), lambda seen: seen.status in statuses)
+Bot = Line[TelegramSimulator]
 
 
 async def connected(shop: Shop, url: str, server: TelegramSimulator, token: str, **settings: str) -> Bot:
@@ -60,10 +35,6 @@ async def bot(shop: Shop) -> AsyncIterator[Bot]:
         yield bot
         with contextlib.suppress(ShopbellError):
             await shop.client.channels.delete(bot.channel)
-
-
-def text_of(message: Message) -> str | None:
-    return message.content.text if isinstance(message.content, Text) else None
 
 
 async def sees(customer: Customer, count: int) -> list[Seen]:

@@ -144,12 +144,16 @@ contents: Final[st.SearchStrategy[Content]] = st.one_of(
         Order,
         items=st.lists(
             st.builds(
-                OrderItem, product=texts, quantity=st.integers(1, 99), price=maybe_text, currency=st.none() | plain
+                OrderItem,
+                product=texts,
+                quantity=st.none() | st.integers(1, 99),
+                price=maybe_text,
+                currency=st.none() | plain,
             ),
             max_size=2,
         ).map(tuple),
         catalog=maybe_text,
-        note=maybe_text,
+        text=maybe_text,
     ),
     st.builds(Reaction, emoji=texts, target=texts),
     st.builds(Opaque, what=texts),

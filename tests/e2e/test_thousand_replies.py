@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import httpx
 import pytest
 from shopbell_client import Client, Conversation, Message, ValidationFailed
 
 from connectors.telegram.simulator import TelegramSimulator
-from shared.simulator import Fault, FaultPlan, Simulator
+from connectors.whatsapp.simulated_customer import texts
+from connectors.whatsapp.simulator import WhatsAppSimulator
+from shared.simulator import Fault, FaultPlan, HookPlan, Simulator
 from tests.support.product import Running, Shop, new_shop, settings_for
 from tests.support.simulated import simulated_product
 
@@ -66,6 +69,49 @@ class OnTelegram:
         """A bot never learns more."""
 
 
+@dataclass
+class OnWhatsApp:
+    simulator: WhatsAppSimulator
+    type: str = "whatsapp"
+    host: str = "graph.example"
+
+    def __post_init__(self) -> None:
+        self.settings = {
+            "phone_number_id": self.simulator.phone_number_id,
+            "waba_id": self.simulator.waba_id,
+            "access_token": "canary-access",
+            "app_secret": "canary-app-secret",
+            "verify_token": "canary-verify",
+            "graph_url": f"https://{self.host}",
+        }
+        self.customers = [self.simulator.customer(str(385_911_000_000 + number)) for number in range(CUSTOMERS)]
+
+    async def write(self, running: Running, channel: str) -> None:
+        for customer in self.customers:
+            customer.writes("Hello?")
+        await self.settle(running, channel)
+
+    def seen_by_each(self) -> list[list[str]]:
+        return [texts(customer.sees) for customer in self.customers]
+
+    async def settle(self, running: Running, channel: str) -> None:
+        """Every status, doubled, out of order and in batches."""
+        url = f"{running.url}/hooks/whatsapp/{channel}"
+        async with httpx.AsyncClient() as http:
+            for delivery in await self.simulator.tell(
+                http, url, HookPlan(seed=3, duplicate=0.3, reorder=0.3, batch=50)
+            ):
+                assert delivery.statuses[-1] == 200
+
+
+def whatsapp() -> Provider:
+    simulator = WhatsAppSimulator(
+        phone_number_id="106", waba_id="207", access_token="canary-access", app_secret="canary-app-secret",
+        retry_after_s=1,
+    )  # fmt: skip
+    return OnWhatsApp(simulator)
+
+
 def telegram() -> Provider:
     return OnTelegram(TelegramSimulator(token="777000:canary-telegram", retry_after_s=1))
 
@@ -110,7 +156,7 @@ async def all_over(client: Client, conversations: list[Conversation]) -> list[li
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("provider_of", [telegram], ids=["telegram"])
+@pytest.mark.parametrize("provider_of", [telegram, whatsapp], ids=["telegram", "whatsapp"])
 async def test_a_thousand_replies_end_known_none_twice_and_in_order(
     fresh_database: str, tmp_path: Path, provider_of: Any
 ) -> None:

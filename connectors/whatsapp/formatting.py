@@ -5,7 +5,7 @@ messages"). The signs count only where a word begins and ends and within one lin
 """
 
 import re
-from collections.abc import Iterable
+from itertools import groupby
 from typing import Final
 
 from shared.markup import Run, runs
@@ -19,43 +19,42 @@ def mark_up(text: str, html: str | None) -> str:
     if html is None:
         return text
     pieces = runs(html)
-    marked = "".join(
-        in_lines(run, before=ending(pieces[:place]), after=beginning(pieces[place + 1 :]))
-        for place, run in enumerate(pieces)
-    )
-    return marked.strip("\n") or text
+    befores = ["", *(run.text[-1:] for run in pieces[:-1])]
+    afters = [*(run.text[:1] for run in pieces[1:]), ""]
+    marked = [in_lines(*one) for one in zip(pieces, befores, afters, strict=False)]
+    whole = ""
+    for quoted, group in groupby(zip(pieces, marked, strict=True), key=lambda pair: "blockquote" in pair[0].marks):
+        words = "".join(shown for _, shown in group)
+        whole = below(whole, quote(words)) + "\n" if quoted else whole + words
+    return whole.strip("\n") or text
 
 
-def ending(pieces: Iterable[Run]) -> str:
-    return "".join(run.text for run in pieces)[-1:]
+def quote(words: str) -> str:
+    return "\n".join(f"> {line}" for line in words.strip("\n").split("\n"))
 
 
-def beginning(pieces: Iterable[Run]) -> str:
-    return "".join(run.text for run in pieces)[:1]
+def below(text: str, more: str) -> str:
+    return f"{text}\n{more}" if text and not text.endswith("\n") else text + more
 
 
-def in_lines(run: Run, *, before: str, after: str) -> str:
+def in_lines(run: Run, before: str, after: str) -> str:
+    """The run with its signs, line by line. `before` and `after` are the letters beside it."""
     lines = run.text.split("\n")
-    marked = []
-    for place, line in enumerate(lines):
-        left = before if place == 0 else ""
-        right = after if place == len(lines) - 1 else ""
-        marked.append(in_line(run, line, before=left, after=right))
-    return "\n".join(marked)
+    befores, afters = [before, *[""] * (len(lines) - 1)], [*[""] * (len(lines) - 1), after]
+    return "\n".join(in_line(run, *line) for line in zip(lines, befores, afters, strict=True))
 
 
-def in_line(run: Run, line: str, *, before: str, after: str) -> str:
+def in_line(run: Run, line: str, before: str, after: str) -> str:
     words = line.strip()
-    lead, _, tail = line.partition(words) if words else (line, "", "")
     if not words:
         return line
+    lead, _, tail = line.partition(words)
     if run.href and run.href.removeprefix("mailto:").removeprefix("tel:") != words:
         words = f"{words} ({run.href})"
-    free = not ((not lead and WORD.match(before)) or (not tail and WORD.match(after)))
-    if free and not {"code", "pre"}.isdisjoint(run.marks):
-        words = f"`{words}`"
-    elif free:
-        for mark, sign in SIGNS.items():
-            words = f"{sign}{words}{sign}" if mark in run.marks else words
-    quoted = "> " if "blockquote" in run.marks and before in ("", "\n") else ""
-    return f"{lead}{quoted}{words}{tail}"
+    if (not lead and WORD.match(before)) or (not tail and WORD.match(after)):
+        return f"{lead}{words}{tail}"
+    if not {"code", "pre"}.isdisjoint(run.marks):
+        return f"{lead}`{words}`{tail}"
+    for mark, sign in SIGNS.items():
+        words = f"{sign}{words}{sign}" if mark in run.marks else words
+    return f"{lead}{words}{tail}"

@@ -1,8 +1,6 @@
 """100,000 payloads as nobody meant them: only events, `Ignored` or `Malformed`, and every event survives the bus."""
 
-import copy
 import json
-import random
 from typing import Any, Final
 
 import pytest
@@ -15,6 +13,7 @@ from shared.events import dedupe_key
 from shared.subjects import InboundBatch
 from tests.connectors.telegram.given import ANN, AT, BOT, CONNECTION, FACTS, message, update
 from tests.contract.harness import bodies
+from tests.support.mutations import Mutations
 
 OLGA: Final = {"id": 1, "is_bot": False, "first_name": "Olga"}
 FILE: Final = {"file_id": "F", "file_unique_id": "U", "width": 9, "height": 9, "duration": 3, "length": 9}
@@ -62,68 +61,7 @@ SAMPLES: Final[tuple[Any, ...]] = (
     update(400, "my_chat_member", **CHANGES, new_chat_member={"user": OLGA, "status": "kicked", "until_date": 0}),
     update(401, "business_connection", id=CONNECTION, user=OLGA, user_chat_id=1, date=AT, is_enabled=False),
 )
-STRANGE: Final[tuple[Any, ...]] = (
-    None, True, False, 0, -1, 1, 0.5, -1e308, float("nan"), float("inf"), 2**31, 2**63, 2**64, -(2**63), 10**400,
-    "", "\x00", "\ud800", "\udfff👍", "0", "-5", "private", "channel", "kicked", "2026-01-01", "9" * 400, "é" * 300,
-    [], [[]], [None], {}, {"type": "hologram"}, {"id": 1}, {"": ""}, [{"type": []}],
-)  # fmt: skip
-
-
-def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Every place in a JSON value, by the steps that lead there."""
-    steps = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [path, *(place for step, inner in steps for place in places(inner, (*path, step)))]
-
-
-PLACES: Final = [[place for place in places(sample) if place] for sample in SAMPLES]
-PARTS: Final = [(sample, place) for sample, found in zip(SAMPLES, PLACES, strict=True) for place in found]
-
-
-def part_of(sample: Any, place: tuple[Any, ...]) -> Any:
-    for step in place:
-        sample = sample[step]
-    return sample
-
-
-def mutate(value: Any, place: tuple[Any, ...], chance: random.Random) -> None:
-    """Change one place, if earlier changes have left it there."""
-    *way, last = place
-    for step in way:
-        if not isinstance(value, dict | list) or (isinstance(value, dict) and step not in value):
-            return
-        if isinstance(value, list) and not (isinstance(step, int) and step < len(value)):
-            return
-        value = value[step]
-    if not (isinstance(value, dict) and last in value) and not (
-        isinstance(value, list) and isinstance(last, int) and last < len(value)
-    ):
-        return
-    match chance.randrange(5):
-        case 0:
-            del value[last]
-        case 1:  # what belongs elsewhere
-            value[last] = copy.deepcopy(part_of(*chance.choice(PARTS)))
-        case 2:
-            value[last] = [value[last], value[last]]
-        case 3 if isinstance(value, dict):
-            value[f"new_{last}"] = value.pop(last)
-        case _:
-            value[last] = chance.choice(STRANGE)
-
-
-def payload(number: int) -> bytes:
-    """The same payload for the same number, always."""
-    chance = random.Random(number)
-    which = chance.randrange(len(SAMPLES))
-    value = copy.deepcopy(SAMPLES[which])
-    for _ in range(chance.choice((1, 1, 2, 3, 6))):
-        mutate(value, chance.choice(PLACES[which]), chance)
-    body = bytearray(json.dumps(value).encode())
-    if chance.random() < 0.03:
-        body[chance.randrange(len(body))] = chance.randrange(256)
-    if chance.random() < 0.02:
-        del body[chance.randrange(len(body)) :]
-    return bytes(body)
+MUTATIONS: Final = Mutations(SAMPLES)
 
 
 def assert_digested(body: bytes, *, on_the_bus: bool) -> str:
@@ -158,14 +96,16 @@ def test_every_sample_is_understood() -> None:
 
 def test_some_mutated_payloads_give_events_or_ignored_or_malformed() -> None:
     for number in range(1500):
-        assert_digested(payload(number), on_the_bus=number % 5 == 0)
+        assert_digested(MUTATIONS.payload(number), on_the_bus=number % 5 == 0)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("share", range(4))
 def test_mutated_payloads_give_events_or_ignored_or_malformed(share: int) -> None:
-    outcomes = [assert_digested(payload(number), on_the_bus=number % 5 == 0) for number in range(share, 97_000, 4)]
+    outcomes = [
+        assert_digested(MUTATIONS.payload(number), on_the_bus=number % 5 == 0) for number in range(share, 97_000, 4)
+    ]
     assert {"undigested", "message_received", "malformed", "ignored"} <= set(outcomes)
 
 

@@ -1,12 +1,15 @@
 """What a channel tells us: the union that every connector speaks, and the key that makes a repeat harmless."""
 
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
 from shared.content import Content
 from shared.model import Model, Notes, Str, Time
+
+UNDATED: Final = datetime.fromtimestamp(0, UTC)  # of what has no time, or one that is none: it must not be lost for it
 
 
 class Address(Model):

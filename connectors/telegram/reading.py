@@ -5,7 +5,7 @@ refuses is read here field by field; what is left unreadable gets its default, o
 """
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from inspect import isclass
 from types import NoneType, UnionType
@@ -14,7 +14,8 @@ from typing import Annotated, Any, Final, Literal, TypeVar, Union, get_args, get
 from aiogram.types import TelegramObject, Update
 from pydantic import TypeAdapter, ValidationError
 
-UNDATED: Final = datetime.fromtimestamp(0, UTC)  # for what Telegram gives no time, and for a time that is none
+from shared.events import UNDATED
+
 DEEPEST: Final = 12  # levels that are read field by field; Telegram's own messages have fewer
 EMPTY: Final[Mapping[Any, Any]] = {str: "", int: 0, float: 0.0, bool: False, datetime: UNDATED}
 

@@ -12,8 +12,8 @@ from pydantic import JsonValue
 
 from connectors.telegram.capabilities import BUSINESS, CHANNEL
 from connectors.telegram.message_ids import external_id
-from connectors.telegram.reading import UNDATED, read_update
-from shared.events import Address, Reason, Undigested
+from connectors.telegram.reading import read_update
+from shared.events import UNDATED, Address, Reason, Undigested
 from shared.model import to_utc
 
 CALLBACK: Final = "callback"  # the note that names a press which waits for an answer

@@ -23,11 +23,11 @@ from connectors.whatsapp.account import (
 )
 from connectors.whatsapp.capabilities import CHANNEL
 from connectors.whatsapp.messages import parse_call, parse_echo, parse_handover, parse_message
-from connectors.whatsapp.reading import UNDATED, Json, words
+from connectors.whatsapp.reading import Json, words
 from connectors.whatsapp.statuses import parse_status
 from connectors.whatsapp.telling import OBJECT, Change, changes_of, digest
 from shared.errors import Ignored, Malformed
-from shared.events import Address, InboundEvent, Reason, Undigested
+from shared.events import UNDATED, Address, InboundEvent, Reason, Undigested
 
 # What a change can hold, by its member, in the order in which it is read.
 ITEMS: Final[Mapping[str, Callable[[Change, Json], Iterator[InboundEvent]]]] = {

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from shared.events import UNDATED
 from shared.model import to_utc
 
 Json = Mapping[str, Any]
 
-UNDATED: Final = datetime.fromtimestamp(0, UTC)  # for what has no time, or one that is none
 MILLISECONDS_FROM: Final = 1e11  # 5138 in seconds, 1973 in milliseconds: Meta has been seen to send either
 YEAR_10000_S: Final = 253_402_300_800
 DIGITS_MAX: Final = 40  # of a number that is kept as text

@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from connectors.whatsapp.capabilities import CHANNEL
-from connectors.whatsapp.reading import UNDATED, Json, moment, part, parts, words
-from shared.events import Address, Reason, Undigested
+from connectors.whatsapp.reading import Json, moment, part, parts, words
+from shared.events import UNDATED, Address, Reason, Undigested
 
 OBJECT: Final = "whatsapp_business_account"
 ID_MAX: Final = 500

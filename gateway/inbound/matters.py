@@ -14,7 +14,7 @@ from gateway.files.fetching import claimed
 from gateway.inbound.arrivals import Arrival
 from gateway.inbound.people import Person
 from shared.content import Album, Media, Reaction
-from shared.events import Echo, Evidence, MessageReceived, Status
+from shared.events import UNDATED, Echo, Evidence, MessageReceived, Status
 from shared.ids import CONVERSATION, MESSAGE, new_uuid, show_id
 from shared.model import show_time
 
@@ -40,11 +40,13 @@ WRITE_CTES: Final = """
         SET last_seq = t.last_seq, unread = t.unread, waiting_since = t.waiting_since,
             last_message_id = t.last_message_id, channel_id = t.channel_id, identity_id = t.identity_id,
             context = coalesce(t.context::jsonb, c.context),
-            last_inbound_at = CASE WHEN t.context IS NULL THEN c.last_inbound_at ELSE now() END,
+            last_inbound_at = CASE WHEN t.context IS NULL THEN c.last_inbound_at
+                                   ELSE greatest(c.last_inbound_at, least(now(), t.heard_at)) END,
             status = 'open', closed_at = NULL, updated_at = now(), version = c.version + 1
         FROM unnest($24::uuid[], $25::uuid[], $26::int[], $27::int[], $28::timestamptz[], $29::uuid[], $30::uuid[],
-                    $31::uuid[], $32::text[])
-             AS t (shop_id, id, last_seq, unread, waiting_since, last_message_id, channel_id, identity_id, context)
+                    $31::uuid[], $32::text[], $33::timestamptz[])
+             AS t (shop_id, id, last_seq, unread, waiting_since, last_message_id, channel_id, identity_id, context,
+                   heard_at)
         WHERE (c.shop_id, c.id) = (t.shop_id, t.id)
     )
 """
@@ -243,6 +245,7 @@ async def write(connection: Any, lines: Sequence[Line], news: Sequence[NewEvent]
         [line.arrival.channel.id for line in lasts],
         [line.person.identity_id for line in lasts],
         [context_of(c) for c in conversations],
+        [heard_at(c) for c in conversations],
     )
 
 
@@ -252,6 +255,12 @@ def context_of(conversation: Conversation) -> str | None:
     if heard is None:
         return None
     return json.dumps(heard.event.context) if heard.event.context else "{}"
+
+
+def heard_at(conversation: Conversation) -> datetime | None:
+    """When the customer wrote: the window for answers counts from then, however late we heard of it."""
+    heard = conversation.heard
+    return heard.event.occurred_at if heard is not None and heard.event.occurred_at != UNDATED else None
 
 
 INBOX: Final = (Status.DELIVERED.value, Evidence.NONE.value)

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from connectors.telegram.inbound import parse_payload
-from connectors.telegram.reading import UNDATED, read_update
+from connectors.telegram.reading import read_update
 from shared.content import ContactCard, Media, Text
 from shared.errors import Malformed
-from shared.events import MessageReceived
+from shared.events import UNDATED, MessageReceived
 from tests.connectors.telegram.given import ANN, BOT, message, parse_one, update
 
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import asyncpg
@@ -14,6 +15,7 @@ from shopbell_client import Conflict, Inbound
 
 from shared.errors import BusUnavailable, UnknownChannel
 from shared.events import (
+    UNDATED,
     ChannelReported,
     Echo,
     InboundEvent,
@@ -208,6 +210,21 @@ async def test_a_move_and_a_report_of_our_end_are_journaled_once_and_hold_up_no_
         ("message_received", "processed"),
         ("peer_moved", "processed"),
     ]
+
+
+@pytest.mark.parametrize(("hours_ago", "state"), [(1, "free"), (30, "closed"), (None, "free")])
+async def test_the_window_counts_from_when_the_customer_wrote_however_late_we_heard_of_it(
+    scripted: Running, scripted_shop: Shop, hours_ago: int | None, state: str
+) -> None:
+    from tests.support.scripted import new_channel
+
+    channel = await new_channel(scripted_shop, "scripted")
+    customer = Customer(scripted, scripted_shop, channel=channel, channel_type="scripted")
+    wrote_at = datetime.now(UTC) - timedelta(hours=hours_ago) if hours_ago is not None else UNDATED
+    await customer.tell(customer.message("Hello?").model_copy(update={"occurred_at": wrote_at}))
+    window = (await customer.conversation()).reply_window
+    assert window is not None
+    assert window.state == state
 
 
 async def test_what_our_side_sent_from_elsewhere_is_ours_and_answers_the_customer(

@@ -172,6 +172,8 @@ identities = sa.Table(
     sa.Column("proof", sa.Text, nullable=False, server_default="provider"),
     created_at(),
     moment("blocked_at"),
+    sa.Column("lent", sa.Boolean, nullable=False, server_default=sa.text("false")),
+    moment("left_at"),
     belongs_to("contacts", "contact_id", deferred=True),  # ingest learns from the identity whether the contact is new
     sa.UniqueConstraint("shop_id", "channel_type", "account", "peer"),
     sa.Index("ix_identities_contact", "shop_id", "contact_id"),

@@ -29,7 +29,9 @@ class Sender(Model):
     """What the provider says of the partner. A name proves nothing.
 
     `phone` is in E.164, told by the provider. `aliases` are further peers by which the same account knows this person
-    for certain: whoever is met under one of them is met again under the others.
+    for certain: whoever is met under one of them is met again under the others. `lent` are those of the peer and the
+    aliases that may pass on to somebody else, as phone numbers do: they never lead to who has a lasting id besides.
+    `group` is the title of the group that is the partner; everything else then is of the member who wrote.
     """
 
     name: Str | None = None
@@ -37,6 +39,13 @@ class Sender(Model):
     locale: Str | None = None
     phone: Str | None = None
     aliases: tuple[Str, ...] = ()
+    lent: tuple[Str, ...] = ()
+    group: Str | None = None
+
+    @property
+    def partner(self) -> "Sender":
+        """What it says of the partner."""
+        return self if self.group is None else Sender(name=self.group or None)
 
 
 class Status(StrEnum):
@@ -167,7 +176,10 @@ class PeerBlocked(Event):
 
 
 class PeerMoved(Event):
-    """The channel knows the partner of `address` by another id from now on: they stay the same person."""
+    """The channel knows the partner of `address` by another id from now on: they stay the same person.
+
+    An old id that is `lent` is no longer theirs.
+    """
 
     kind: Literal["peer_moved"] = "peer_moved"
     external_id: Str = Field(min_length=1)
@@ -188,10 +200,11 @@ class ChannelReported(Event):
 
 
 class Echo(Event):
-    """Our side's message that was sent from elsewhere; `origin` says from where."""
+    """Our side's message that was sent from elsewhere; `origin` says from where. `recipient` is the partner."""
 
     kind: Literal["echo"] = "echo"
     external_id: Str = Field(min_length=1)
+    recipient: Sender = Sender()
     content: Content
     origin: Literal["provider_app", "provider_ai", "other_api"]
     reply_to: Str | None = None
@@ -204,6 +217,17 @@ class Undigested(Event):
     external_id: Str = Field(min_length=1)
     headers: dict[Str, Str] = Field(default_factory=dict)
     reason: Reason
+
+
+def told_of(event: "InboundEvent") -> Sender:
+    """What an event says of its partner beside the peer."""
+    match event:
+        case MessageReceived() | PeerConnected() | PeerMoved():
+            return event.sender.partner
+        case Echo():
+            return event.recipient.partner
+        case _:
+            return Sender()
 
 
 InboundEvent = Annotated[

@@ -13,7 +13,7 @@ from aiogram.types import (
 )
 
 from connectors.telegram.message_ids import external_id, press_id, reaction_id
-from connectors.telegram.people import sender
+from connectors.telegram.people import in_chat, sender
 from connectors.telegram.telling import CALLBACK, GROUPS, Place, Telling, Unreadable, names, names_chat, place_of
 from shared.content import Choice, Content, Opaque, Reaction
 from shared.events import InboundEvent, MessageReceived
@@ -34,7 +34,7 @@ def parse_press(telling: Telling) -> Iterator[InboundEvent]:
         **telling.common(place.peer, message.date if message else None, place.thread),
         context={**place.notes, CALLBACK: press.id},
         external_id=press_id(press.id),
-        sender=sender(press.from_user),
+        sender=in_chat(sender(press.from_user), offer.chat) if offer else sender(press.from_user),
         content=pressed(press, message),
         reply_to=place.id(offer.message_id) if offer else None,
     )

@@ -27,7 +27,8 @@ REFERRAL: Final = "referral"  # the note of the ad that led here
 PRODUCT: Final = "product"  # the note of the product that the customer asks about
 ABOUT_AD: Final = ("source_type", "source_id", "source_url", "headline", "body", "ctwa_clid")
 NOTE_MAX: Final = 1000
-MOVES: Final = frozenset({"user_changed_number", "customer_changed_number", "user_changed_user_id"})
+LEAVING: Final = frozenset({"user_changed_number", "customer_changed_number"})
+MOVES: Final = LEAVING | {"user_changed_user_id"}
 NO_NEWS: Final = frozenset({"customer_identity_changed", "viewed_once"})
 SENDER_OF: Final = ("from_user_id", "from_parent_user_id", "from")
 RECIPIENT_OF: Final = ("to_user_id", "to_parent_user_id", "to")
@@ -44,7 +45,7 @@ def parse_message(change: Change, said: Json) -> Iterator[InboundEvent]:
     raw = change.around("messages", said, contact_for(change.value, ids, alone=alone))
     peer, sender = who(change.value, ids, alone=alone) or nobody(change.value, id_of(said))
     if group is not None:  # a group is one partner; who of it wrote is the message's sender
-        peer, sender = group, sender.model_copy(update={"aliases": ()})
+        peer, sender = group, Sender(name=sender.name, username=sender.username, phone=sender.phone, group="")
     common = change.common(peer, moment(said), raw)
     if kind == "request_welcome":
         yield PeerConnected(**common, external_id=id_of(said), sender=sender)
@@ -132,7 +133,7 @@ def parse_system(change: Change, said: Json) -> Iterator[InboundEvent]:
         old = Ids(words(said, "from_user_id"), old.parent, old.phone)
     if kind in NO_NEWS:
         return
-    moves = [(before, after) for before, after in pairs(old, new) if before != after]
+    moves = [(before, after) for before, after in pairs(old, new, kind) if before != after]
     if kind not in MOVES or not moves:
         yield change.undigested("unknown_system_message", f"System news that is not known here: {kind[:60]!r}.", raw)
         return
@@ -141,16 +142,16 @@ def parse_system(change: Change, said: Json) -> Iterator[InboundEvent]:
             **change.common(before, moment(said), raw),
             external_id=id_of(said),
             to=after,
-            sender=Sender(phone=e164(new.phone), aliases=new.besides(after)),
+            sender=Sender(phone=e164(new.phone), aliases=new.besides(after), lent=(*old.lent, *new.lent)),
         )
 
 
-def pairs(old: Ids, new: Ids) -> Iterator[tuple[str, str]]:
-    """Each old id with what takes its place: its like if there is one, else whatever the person is known by now."""
-    for before, after in ((old.user, new.user), (old.phone, new.phone), (old.parent, new.parent)):
-        replacement = after or new.peer
-        if before and replacement:
-            yield before, replacement
+def pairs(old: Ids, new: Ids, kind: str) -> Iterator[tuple[str, str]]:
+    """Each old id with its like; a number that was left also with whatever the person is known by now."""
+    for before, after in ((old.user, new.user), (old.parent, new.parent), (old.phone, new.phone)):
+        instead = new.peer if before == old.phone and kind in LEAVING else None
+        if before and (after or instead):
+            yield before, after or instead or before
 
 
 # Our side, from elsewhere
@@ -173,6 +174,7 @@ def parse_echo(change: Change, said: Json) -> Iterator[InboundEvent]:
     yield Echo(
         **common,
         external_id=id_of(said),
+        recipient=found[1] if found and not group else Sender(group=""),
         content=content_of(said),
         origin="provider_ai" if change.field == STANDBY else "provider_app",
         reply_to=words(part(said, "context"), "id"),
@@ -195,7 +197,7 @@ def parse_call(change: Change, said: Json) -> Iterator[InboundEvent]:
     seconds = number(said, "duration")
     what: Content = Opaque(what=f"call: {int(seconds)} s" if seconds else "call: not answered")
     if ours:
-        yield Echo(**common, external_id=id_of(said), content=what, origin="provider_app")
+        yield Echo(**common, external_id=id_of(said), recipient=found[1], content=what, origin="provider_app")
     else:
         yield MessageReceived(**common, external_id=id_of(said), sender=found[1], content=what)
 
@@ -220,6 +222,7 @@ def parse_handover(change: Change) -> Iterator[InboundEvent]:
         yield Echo(
             **change.common(found[0], moment(said), raw),
             external_id=id_of(said),
+            recipient=found[1],
             content=Opaque(what=f"handover: {what}"[:WHAT_MAX]),
             origin="provider_ai",
         )

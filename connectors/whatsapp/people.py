@@ -33,7 +33,12 @@ class Ids:
 
     def besides(self, peer: str) -> tuple[str, ...]:
         """The ids other than this one."""
-        return tuple(dict.fromkeys(id for id in (self.user, self.phone, self.parent) if id and id != peer))
+        return tuple(dict.fromkeys(id for id in (self.user, self.parent, self.phone) if id and id != peer))
+
+    @property
+    def lent(self) -> tuple[str, ...]:
+        """Those that pass on to somebody else one day: carriers give numbers out again."""
+        return (self.phone,) if self.phone else ()
 
 
 def ids_of(user: str | None, parent: str | None, number: str | None) -> Ids:
@@ -99,6 +104,7 @@ def who(value: Json, ids: Ids, *, alone: bool = True) -> tuple[str, Sender] | No
         username=username.lstrip("@") if username else None,
         phone=e164(known.phone),
         aliases=known.besides(peer),
+        lent=known.lent,
     )
 
 

@@ -9,7 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.views import ContactView, IdentityView
 from shared.ids import CONTACT, IDENTITY, show_id
 
-IDENTITIES: Final = sa.text("SELECT * FROM identities WHERE shop_id = :shop_id AND contact_id = ANY(:ids) ORDER BY id")
+IDENTITIES: Final = sa.text(
+    "SELECT * FROM identities WHERE shop_id = :shop_id AND contact_id = ANY(:ids) AND left_at IS NULL ORDER BY id"
+)
 BY_IDS: Final = sa.text("SELECT * FROM contacts WHERE shop_id = :shop_id AND id = ANY(:ids)")
 
 

@@ -1,13 +1,14 @@
 """Ends that turn out to be the same person's: further ids of someone we know, ids that change, codes that are brought.
 
-Nobody is merged by a guess: where two contacts each have one of the ids, both stay and a person decides.
+Nobody is merged by a guess: where two contacts each have one of the ids, both stay and a person decides. A number that
+was somebody else's has passed on; that an id has changed is the provider's word, and holds against what was known.
 """
 
 import uuid
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
-import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.contacts.codes import redeem
@@ -15,16 +16,36 @@ from gateway.contacts.store import contacts_by_id
 from gateway.database import driver
 from gateway.events.feed import NewEvent
 from gateway.inbound.arrivals import Arrival
-from gateway.inbound.people import MAKE_IDENTITIES, NAME_OF, Key, Overtaken, Person, key_of, known_ends
+from gateway.inbound.people import (
+    MAKE_IDENTITIES,
+    NAME_OF,
+    Key,
+    Overtaken,
+    Person,
+    aliases_of,
+    key_of,
+    known_ends,
+    pass_on,
+    passes_on,
+    surest,
+    two_contacts,
+)
 from gateway.inbound.stage import Staged
-from shared.events import MessageReceived, PeerConnected, PeerMoved
+from shared.events import Echo, MessageReceived, PeerConnected, PeerMoved, Sender, told_of
 from shared.ids import CONTACT, new_uuid, show_id
 
-log = structlog.get_logger(__name__)
-
-LEARN_PHONE: Final = """
-    UPDATE contacts SET phone = coalesce(phone, $3), updated_at = now(), version = version + 1
+LEARN: Final = """
+    UPDATE contacts SET name = coalesce(name, $3), phone = coalesce(phone, $4), updated_at = now(),
+                        version = version + 1
     WHERE shop_id = $1 AND id = $2
+"""
+NEW_PHONE: Final = """
+    UPDATE contacts SET phone = $3, updated_at = now(), version = version + 1
+    WHERE shop_id = $1 AND id = $2 AND (phone IS NULL OR phone = '+' || $4)
+"""
+# Messages and receipts of the time before still name it; the id itself is free for whoever gets the number.
+LEAVE: Final = """
+    UPDATE identities SET peer = peer || ' until ' || now() || ' ' || id, left_at = now() WHERE shop_id = $1 AND id = $2
 """
 GIVE_TO: Final = "UPDATE identities SET contact_id = $3, proof = 'code' WHERE shop_id = $1 AND id = $2"
 BEHIND: Final = """
@@ -49,25 +70,29 @@ ANSWER_THERE: Final = """
 
 
 async def recognise(connection: AsyncConnection, staged: Staged, known: Iterable[Key]) -> list[NewEvent]:
-    """Further ids and codes of those who were `known` before this batch. Raises `Overtaken`."""
+    """Further ids, names and codes of those who were `known` before this batch. Raises `Overtaken`."""
     before = set(known)
     met = [
         arrival
         for arrival in staged.fresh
-        if isinstance(arrival.event, MessageReceived | PeerConnected) and key_of(arrival) in before
+        if isinstance(arrival.event, MessageReceived | PeerConnected | Echo) and key_of(arrival) in before
     ]
     raw = await driver(connection)
-    changed = [*await bring_codes(raw, staged, met), *await learn_aliases(raw, staged, met)]
-    return await linked(connection, changed)
+    gained = [*await bring_codes(raw, staged, met), *await learn_aliases(raw, staged, met)]
+    learned = await learn_facts(raw, staged, met)
+    return [
+        *await views_of(connection, "contact.linked", gained),
+        *await views_of(connection, "contact.updated", learned),
+    ]
 
 
 async def bring_codes(raw: Any, staged: Staged, met: Sequence[Arrival]) -> list[Person]:
     """Whoever brings a code joins the contact it was made for, from this message on."""
     joined = []
     for arrival in met:
-        assert isinstance(arrival.event, MessageReceived | PeerConnected)
+        payload = None if isinstance(arrival.event, Echo) else arrival.event.payload  # type: ignore[union-attr]
         person = staged.people[key_of(arrival)]
-        contact = await redeem(raw, person.shop_id, arrival.event.payload) if arrival.event.payload else None
+        contact = await redeem(raw, person.shop_id, payload) if payload else None
         if contact is None or contact == person.contact_id:
             continue
         await raw.execute(GIVE_TO, person.shop_id, person.identity_id, contact)
@@ -82,29 +107,41 @@ async def learn_aliases(raw: Any, staged: Staged, met: Sequence[Arrival]) -> lis
     """Note the ids by which a person may come next time."""
     wanted: dict[Key, Arrival] = {}
     for arrival in met:
-        assert isinstance(arrival.event, MessageReceived | PeerConnected)
-        key = key_of(arrival)
-        for peer in arrival.event.sender.aliases:
-            if peer != key[3]:
-                wanted.setdefault((*key[:3], peer), arrival)
-    if not wanted:
-        return []
+        for peer in aliases_of(arrival):
+            wanted.setdefault((*key_of(arrival)[:3], peer), arrival)
     ends = await known_ends(raw, list(wanted))
     gained: dict[uuid.UUID, Person] = {}
     for alias in sorted(wanted):
         arrival = wanted[alias]
-        person = staged.people[key_of(arrival)]
-        if alias not in ends:
-            await add_end(raw, alias, person, arrival)
-            gained[person.contact_id] = person
-        elif ends[alias][0] != person.contact_id:
-            log.warning("people.two_contacts", one=person.public_id, other=show_id(CONTACT, ends[alias][0]))
+        person, sender, end = staged.people[key_of(arrival)], told_of(arrival.event), ends.get(alias)
+        if end is not None and end.contact_id == person.contact_id:
+            continue
+        if end is None:
+            await add_end(raw, alias, person, sender)
+        elif passes_on(alias[3] in sender.lent, surest(arrival.event) not in sender.lent, end):
+            await pass_on(raw, person.shop_id, end, person.contact_id)
+        else:
+            two_contacts(person.contact_id, end.contact_id)
+            continue
+        gained[person.contact_id] = person
     return list(gained.values())
 
 
-async def add_end(raw: Any, key: Key, person: Person, arrival: Arrival) -> uuid.UUID:
-    assert isinstance(arrival.event, MessageReceived | PeerConnected | PeerMoved)
-    sender, identity = arrival.event.sender, new_uuid()
+async def learn_facts(raw: Any, staged: Staged, met: Sequence[Arrival]) -> list[Person]:
+    """A name or a phone number of somebody who had none."""
+    learned: dict[uuid.UUID, Person] = {}
+    for arrival in met:
+        person, sender = staged.people[key_of(arrival)], told_of(arrival.event)
+        name, phone = person.name or sender.name, person.phone or sender.phone
+        if person.contact_id in learned or (name, phone) == (person.name, person.phone):
+            continue
+        await raw.execute(LEARN, person.shop_id, person.contact_id, name, phone)
+        learned[person.contact_id] = staged.people[key_of(arrival)] = replace(person, name=name, phone=phone)
+    return list(learned.values())
+
+
+async def add_end(raw: Any, key: Key, person: Person, sender: Sender) -> uuid.UUID:
+    identity = new_uuid()
     rows = await raw.fetch(
         MAKE_IDENTITIES,
         [person.shop_id],
@@ -114,38 +151,54 @@ async def add_end(raw: Any, key: Key, person: Person, arrival: Arrival) -> uuid.
         [sender.name or person.name],
         [sender.username],
         ["provider"],
+        [key[3] in sender.lent],
     )
     if not rows:
         raise Overtaken
-    if sender.phone:
-        await raw.execute(LEARN_PHONE, person.shop_id, person.contact_id, sender.phone)
     return identity
 
 
-async def move(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> list[NewEvent]:
-    """Someone has another id from now on: the new one joins their contact, and answers go there. Raises `Overtaken`."""
-    raw = await driver(connection)
-    moved = []
-    for arrival in (a for a in arrivals if isinstance(a.event, PeerMoved)):
-        assert isinstance(arrival.event, PeerMoved)
-        shop_id, old_key = arrival.channel.shop_id, key_of(arrival)
-        old = await raw.fetchrow(BEHIND, *old_key)
-        if old is None or arrival.event.to == old_key[3]:
+# Ids that change
+
+
+async def move(
+    connection: AsyncConnection, staged: Staged, arrivals: Sequence[Arrival]
+) -> tuple[list[NewEvent], list[Arrival]]:
+    """Someone has another id from now on: the new one joins their contact, and answers go there.
+
+    Returns what changed, and the moves of those who are not known (yet). Raises `Overtaken`.
+    """
+    raw, moved, unknown = await driver(connection), [], []
+    for arrival in arrivals:
+        if not isinstance(arrival.event, PeerMoved) or arrival.event.to == arrival.event.address.peer:
             continue
-        contact = old["contact_id"]
-        person = Person(shop_id, old["id"], contact, old["name"], show_id(CONTACT, contact))
-        new_key: Key = (*old_key[:3], arrival.event.to)
-        new = await raw.fetchrow(BEHIND, *new_key)
-        if new is None:
-            identity = await add_end(raw, new_key, person, arrival)
-        elif new["contact_id"] == contact:
-            identity = new["id"]
+        old = await raw.fetchrow(BEHIND, *key_of(arrival))
+        if old is None:
+            unknown.append(arrival)
         else:
-            log.warning("people.two_contacts", one=person.public_id, other=show_id(CONTACT, new["contact_id"]))
-            continue
-        await raw.execute(ANSWER_THERE, shop_id, old["id"], identity)
-        moved.append(person)
-    return await linked(connection, moved)
+            moved.append(await move_one(raw, staged, arrival, arrival.event, old))
+    return await views_of(connection, "contact.linked", moved), unknown
+
+
+async def move_one(raw: Any, staged: Staged, arrival: Arrival, event: PeerMoved, old: Any) -> Person:
+    """The contact gets every new id, whoever had it; the surest of them is the one to answer to."""
+    shop_id, old_key, contact = arrival.channel.shop_id, key_of(arrival), old["contact_id"]
+    person = Person(shop_id, old["id"], contact, old["name"], show_id(CONTACT, contact))
+    peers = sorted(dict.fromkeys((event.to, *event.sender.aliases)), key=lambda peer: peer in event.sender.lent)
+    keys: list[Key] = [(*old_key[:3], peer) for peer in peers]
+    ends = await known_ends(raw, keys)
+    for key in reversed(keys):  # the surest last
+        end = ends.get(key)
+        identity = end.identity_id if end is not None else await add_end(raw, key, person, event.sender)
+        if end is not None and end.contact_id != contact:
+            await pass_on(raw, shop_id, end, contact)
+        staged.people[key] = person = replace(person, identity_id=identity)
+    await raw.execute(ANSWER_THERE, shop_id, old["id"], person.identity_id)
+    if event.sender.phone:
+        await raw.execute(NEW_PHONE, shop_id, contact, event.sender.phone, old_key[3])
+    if old_key[3] in event.sender.lent:
+        await raw.execute(LEAVE, shop_id, old["id"])
+    return person
 
 
 async def find_conversations(raw: Any, staged: Staged) -> None:
@@ -167,11 +220,11 @@ async def find_conversations(raw: Any, staged: Staged) -> None:
     staged.conversations |= {(row["contact_id"], row["thread"]): rows[row["id"]] for row in found if row["id"] in rows}
 
 
-async def linked(connection: AsyncConnection, people: Sequence[Person]) -> list[NewEvent]:
-    """`contact.linked` of each contact that gained an end."""
+async def views_of(connection: AsyncConnection, kind: str, people: Sequence[Person]) -> list[NewEvent]:
+    """An event of this kind for each contact."""
     news = []
     for shop_id in {person.shop_id for person in people}:
         contacts = list({person.contact_id for person in people if person.shop_id == shop_id})
         for contact, view in (await contacts_by_id(connection, shop_id, contacts)).items():
-            news.append(NewEvent(shop_id, "contact.linked", view.model_dump_json(), contact_id=contact))
+            news.append(NewEvent(shop_id, kind, view.model_dump_json(), contact_id=contact))
     return news

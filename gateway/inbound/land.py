@@ -136,14 +136,16 @@ def is_trouble(arrival: Arrival) -> bool:
 
 async def land_people(connection: AsyncConnection, staged: Staged) -> list[NewEvent]:
     """Make the people who are new, recognise those who are not, and note who has blocked us or come back."""
-    raw, known = await driver(connection), set(staged.people)
-    news: list[NewEvent] = []
+    raw = await driver(connection)
+    news, unknown = await kinship.move(connection, staged, staged.fresh)
+    known = set(staged.people)
     strangers = newcomers(staged.fresh, staged.people)
     if strangers:
-        made, news = await make_people(connection, strangers)
+        made, told = await make_people(connection, strangers)
         staged.people |= made
+        moved, _ = await kinship.move(connection, staged, unknown)  # those who were new a moment ago
+        news += [*told, *moved]
     news += await kinship.recognise(connection, staged, known)
-    news += await kinship.move(connection, staged.fresh)
     if any(event.type == "contact.linked" for event in news):
         await kinship.find_conversations(raw, staged)
     for arrival in staged.fresh:

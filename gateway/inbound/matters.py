@@ -227,7 +227,7 @@ async def write(connection: Any, lines: Sequence[Line], news: Sequence[NewEvent]
         ["in" if line.inward else "out" for line in lines],
         ["contact" if line.inward else "shop" for line in lines],
         [line.person.contact_id if line.inward else None for line in lines],
-        [line.person.name if line.inward else None for line in lines],
+        [author_name(line) for line in lines],
         [line.arrival.channel.id for line in lines],
         [line.person.identity_id for line in lines],
         [line.event.external_id for line in lines],
@@ -247,6 +247,13 @@ async def write(connection: Any, lines: Sequence[Line], news: Sequence[NewEvent]
         [context_of(c) for c in conversations],
         [heard_at(c) for c in conversations],
     )
+
+
+def author_name(line: Line) -> str | None:
+    """Of the customer, or of the member of the group who wrote."""
+    if not isinstance(line.event, MessageReceived):
+        return None
+    return line.person.name if line.event.sender.group is None else line.event.sender.name
 
 
 def context_of(conversation: Conversation) -> str | None:
@@ -280,7 +287,7 @@ def line_event(line: Line, now: str) -> NewEvent:
     status, evidence = standing(line)
     author = {"type": "shop", "id": None, "name": None}
     if line.inward:
-        author = {"type": "contact", "id": line.person.public_id, "name": line.person.name}
+        author = {"type": "contact", "id": line.person.public_id, "name": author_name(line)}
     view = {
         "id": show_id(MESSAGE, line.id),
         "conversation": line.conversation.public_id,

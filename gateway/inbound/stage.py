@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from gateway.inbound.arrivals import Arrival, is_journaled
-from gateway.inbound.people import Key, Person, key_of
+from gateway.inbound.people import Key, Person, key_of, surest
 from shared.ids import CONTACT, show_id
 
 # The conversation's row is locked: its numbers are about to move. Two transactions that open or make the same thing
@@ -32,11 +32,11 @@ STAGE: Final = """
         RETURNING id
     )
     SELECT t.n, t.dedupe IS NULL OR j.id IS NOT NULL AS fresh, now() AS now,
-           i.id AS identity_id, i.contact_id, i.name, i.blocked_at,
+           i.id AS identity_id, i.contact_id, i.name, i.phone, i.blocked_at,
            c.id, c.status, c.closed_at, c.last_seq, c.unread, c.waiting_since
     FROM t LEFT JOIN j ON j.id = t.number
     LEFT JOIN LATERAL (
-        SELECT i.id, i.contact_id, i.blocked_at, p.name
+        SELECT i.id, i.contact_id, i.blocked_at, p.name, p.phone
         FROM identities i JOIN contacts p ON (p.shop_id, p.id) = (i.shop_id, i.contact_id)
         WHERE (i.shop_id, i.channel_type, i.account, i.peer) = (t.shop_id, t.channel_type, t.account, t.peer)
     ) i ON true
@@ -83,7 +83,7 @@ async def stage(raw: Any, arrivals: Sequence[Arrival]) -> Staged:
         [a.event.raw for a in arrivals],
         [address.channel for address in addresses],
         [address.account for address in addresses],
-        [address.peer for address in addresses],
+        [surest(arrival.event) for arrival in arrivals],
         [address.thread or "" for address in addresses],
     )
     return collect(arrivals, rows)
@@ -103,7 +103,7 @@ def collect(arrivals: Sequence[Arrival], rows: Sequence[Any]) -> Staged:
             key = key_of(arrival)
             if key not in staged.people:
                 staged.people[key] = Person(
-                    key[0], row["identity_id"], contact_id, row["name"], show_id(CONTACT, contact_id)
+                    key[0], row["identity_id"], contact_id, row["name"], show_id(CONTACT, contact_id), row["phone"]
                 )
                 if row["blocked_at"] is not None:
                     staged.blocked.add(key)

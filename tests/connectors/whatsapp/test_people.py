@@ -36,7 +36,8 @@ def test_a_withheld_number_in_all_its_forms(named: dict[str, Any]) -> None:
 def test_every_further_id_is_an_alias() -> None:
     event = received({"from": PHONE, "from_user_id": ANA, "from_parent_user_id": PARENT}, CONTACT)
     assert (event.address.peer, event.sender.phone) == (ANA, f"+{PHONE}")
-    assert event.sender.aliases == (PHONE, PARENT)
+    assert event.sender.aliases == (PARENT, PHONE)
+    assert event.sender.lent == (PHONE,)
 
 
 def test_what_stands_beside_the_message_tells_further_ids() -> None:

@@ -1,6 +1,7 @@
 """One person, whatever the provider calls them; two persons, whatever anyone guesses."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from shopbell_client import Contact
@@ -9,6 +10,7 @@ from shared.content import Reaction, Text
 from shared.events import (
     Address,
     ChannelReported,
+    Echo,
     InboundEvent,
     MessageEdited,
     MessageReceived,
@@ -35,7 +37,10 @@ class Line:
         return Address(channel="wordy", account=self.number, peer=peer)
 
     def says(self, peer: str, text: str, *aliases: str, external_id: str = "", **more: str) -> MessageReceived:
-        sender = Sender(name=more.pop("name", None), phone=more.pop("phone", None), aliases=aliases)
+        """Phone numbers may pass on to somebody else."""
+        about = {name: more.pop(name, None) for name in ("name", "phone", "group")}
+        lent = tuple(id for id in (peer, *aliases) if id.isdigit())
+        sender = Sender.model_validate({**about, "aliases": aliases, "lent": lent})
         return MessageReceived.model_validate(
             {
                 "address": self.address(peer),
@@ -48,7 +53,19 @@ class Line:
             }
         )
 
-    def moves(self, old: str, new: str, **sender: str) -> PeerMoved:
+    def echoes(self, peer: str, text: str, *aliases: str, **more: str) -> Echo:
+        return Echo(
+            address=self.address(peer),
+            occurred_at=datetime.now(UTC),
+            external_id=fresh("echo"),
+            content=Text(text=text),
+            origin="provider_app",
+            recipient=Sender.model_validate(
+                {**more, "aliases": aliases, "lent": [id for id in (peer, *aliases) if id.isdigit()]}
+            ),
+        )
+
+    def moves(self, old: str, new: str, **sender: Any) -> PeerMoved:
         return PeerMoved(
             address=self.address(old),
             occurred_at=datetime.now(UTC),
@@ -59,6 +76,9 @@ class Line:
 
     async def tell(self, *events: InboundEvent) -> None:
         await self.running.core.bus.publish(INBOUND, InboundBatch(channel_id=self.channel, events=events))
+
+    async def sent_to(self) -> list[str]:
+        return [command.address.peer for command in wordings(self.number).sent]
 
     async def contacts(self) -> list[Contact]:
         return [contact async for contact in self.shop.client.contacts.iterate()]
@@ -124,6 +144,140 @@ async def test_two_who_are_known_apart_are_not_merged_by_a_message(line: Line) -
     await line.tell(line.says("HR.77", "three", "385911"))
     assert len(await line.contacts()) == 2
     assert await line.texts() == [["one"], ["two", "three"]]
+
+
+# Numbers that pass on
+
+
+async def people_of(line: Line) -> dict[str, set[str]]:
+    """The ids of each contact, by name."""
+    return {contact.name or "": {end.peer or "" for end in contact.identities} for contact in await line.contacts()}
+
+
+async def answered_at(line: Line, text: str) -> str:
+    """Where an answer in the conversation with this text goes."""
+    async for conversation in line.shop.client.conversations.iterate():
+        messages = (await line.shop.client.messages.list(conversation.id)).items
+        if any(getattr(message.content, "text", None) == text for message in messages):
+            await line.shop.client.messages.send(conversation.id, text="Yes?")
+            return (await eventually(line.sent_to))[-1]
+    raise AssertionError(f"nobody said {text}")
+
+
+async def test_whoever_gets_a_number_does_not_get_the_history_with_it(line: Line) -> None:
+    await line.tell(line.says("HR.1", "I am Ana", "385911", name="Ana", phone="+385911"))
+    await line.tell(line.says("HR.2", "I am Boris", "385911", name="Boris", phone="+385911"))
+    assert await people_of(line) == {"Ana": {"HR.1"}, "Boris": {"HR.2", "385911"}}
+    assert {contact.name: contact.phone for contact in await line.contacts()} == {"Ana": None, "Boris": "+385911"}
+    await line.tell(line.says("385911", "Boris again"))
+    assert await line.texts() == [["I am Ana"], ["I am Boris", "Boris again"]]
+
+
+@pytest.mark.parametrize("hidden", [True, False])
+async def test_a_number_that_was_left_is_free_for_the_next(line: Line, hidden: bool) -> None:
+    ana = ("HR.1", "385911")
+    await line.tell(line.says("HR.1", "I am Ana", "385911", name="Ana", phone="+385911"))
+    new = {"aliases": ["385922"], "lent": ["385911", "385922"], "phone": "+385922"}
+    await line.tell(line.moves("HR.1", "HR.3", **new), line.moves("385911", "385922", **new | {"aliases": ["HR.3"]}))
+    if hidden:
+        await line.tell(line.says("385911", "I am Boris", name="Boris"))
+    else:
+        await line.tell(line.says("HR.2", "I am Boris", "385911", name="Boris"))
+    assert (await people_of(line))["Ana"] == {*ana[:1], "HR.3", "385922"}
+    assert "385911" in (await people_of(line))["Boris"]
+    assert {contact.phone for contact in await line.contacts() if contact.name == "Ana"} == {"+385922"}
+    assert await answered_at(line, "I am Ana") == "HR.3"
+
+
+async def test_a_conversation_is_answered_under_a_lasting_id_once_its_number_has_passed_on(line: Line) -> None:
+    await line.tell(line.says("385911", "I am Ana", name="Ana"))
+    await line.tell(line.says("HR.1", "I am Ana still", "385911"))
+    await line.tell(line.says("385911", "by phone alone"))
+    await line.tell(line.says("HR.2", "I am Boris", "385911", name="Boris"))
+    assert await answered_at(line, "I am Ana") == "HR.1"
+
+
+async def test_a_lasting_id_wins_over_a_number_of_somebody_else(line: Line) -> None:
+    await line.tell(line.says("HR.ENT.1", "I am Ana", name="Ana"))
+    await line.tell(line.says("HR.2", "I am Boris", "385911", name="Boris"))
+    await line.tell(line.says("HR.1", "Ana, with the old number of Boris", "385911", "HR.ENT.1"))
+    assert await people_of(line) == {"Ana": {"HR.ENT.1", "HR.1", "385911"}, "Boris": {"HR.2"}}
+
+
+async def test_a_number_alone_beside_a_lasting_id_is_looked_up_by_the_lasting_one(line: Line) -> None:
+    await line.tell(line.says("HR.1", "I am Ana", "385911", name="Ana"))
+    await line.tell(line.says("385911", "I am Boris", "HR.2", name="Boris"))
+    assert await people_of(line) == {"Ana": {"HR.1"}, "Boris": {"HR.2", "385911"}}
+
+
+# Ids that change
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("late", [True, False])
+async def test_a_move_and_the_first_words_after_it_in_one_batch_are_one_person(
+    line: Line, known: bool, late: bool
+) -> None:
+    before, after = line.says("HR.1", "one", name="Ana"), line.says("HR.2", "two")
+    moved = line.moves("HR.1", "HR.2")
+    if known:
+        await line.tell(before)
+    rest: list[InboundEvent] = [after, moved] if late else [moved, after]
+    await line.tell(*([] if known else [before]), *rest)
+    assert await people_of(line) == {"Ana": {"HR.1", "HR.2"}}
+    assert await line.texts() == [["one", "two"]]
+
+
+async def test_a_move_that_is_told_late_is_the_providers_word(line: Line) -> None:
+    await line.tell(line.says("HR.1", "one", name="Ana"))
+    await line.tell(line.says("HR.2", "two", name="Ana too"))
+    await line.tell(line.moves("HR.1", "HR.2"))
+    await line.tell(line.says("HR.2", "three"))
+    assert (await people_of(line))["Ana"] == {"HR.1", "HR.2"}
+    assert await line.texts() == [["one", "three"], ["two"]]
+
+
+async def test_whoever_was_known_by_phone_alone_is_met_again_under_the_new_id(line: Line) -> None:
+    await line.tell(line.says("385911", "one", name="Ana", phone="+385911"))
+    new = {"aliases": ["HR.2"], "lent": ["385911", "385922"], "phone": "+385922"}
+    await line.tell(line.moves("385911", "385922", **new))
+    await line.tell(line.says("HR.2", "two"))
+    assert await people_of(line) == {"Ana": {"385922", "HR.2"}}
+    assert [contact.phone for contact in await line.contacts()] == ["+385922"]
+    assert await answered_at(line, "one") == "HR.2"
+
+
+# What is learned later
+
+
+async def test_an_echo_knows_its_partner_by_every_id(line: Line) -> None:
+    await line.tell(line.says("385911", "one", name="Ana"))
+    await line.tell(line.echoes("HR.1", "from the phone", "385911"))
+    await line.tell(line.says("HR.1", "two"))
+    assert await people_of(line) == {"Ana": {"385911", "HR.1"}}
+    assert await line.texts() == [["one", "from the phone", "two"]]
+
+
+async def test_who_was_written_to_first_gets_a_name_when_they_tell_it(line: Line) -> None:
+    await line.tell(line.echoes("HR.1", "Hello"))
+    await line.tell(line.says("HR.1", "one", name="Ana", phone="+385911"))
+    (contact,) = await line.contacts()
+    assert (contact.name, contact.phone) == ("Ana", "+385911")
+    events = (await line.shop.client.events_page(types=["contact.updated"])).items
+    assert len(events) == 1
+    await line.tell(line.says("HR.1", "two", name="Anastasia", phone="+385922"))
+    (contact,) = await line.contacts()
+    assert (contact.name, contact.phone) == ("Ana", "+385911")
+
+
+async def test_a_group_is_one_partner_and_each_message_has_its_writer(line: Line) -> None:
+    await line.tell(line.says("g-1", "one", name="Ana", phone="+385911", group="The neighbours"))
+    await line.tell(line.says("g-1", "two", name="Boris", group="The neighbours"))
+    (contact,) = await line.contacts()
+    assert (contact.name, contact.phone) == ("The neighbours", None)
+    (conversation,) = [c async for c in line.shop.client.conversations.iterate()]
+    messages = (await line.shop.client.messages.list(conversation.id)).items
+    assert [message.author.name for message in messages] == ["Ana", "Boris"]
 
 
 async def test_linking_is_told_in_the_feed(line: Line) -> None:

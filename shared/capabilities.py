@@ -96,6 +96,8 @@ class Capabilities(Model):
     contact_card: Level = Level.NONE
     buttons: Level = Level.NONE
     buttons_max: int | None = None
+    buttons_text_max: int | None = None
+    """Where fewer characters than in a plain text go above buttons."""
     button_label_max: int | None = None
     button_id_max_bytes: int | None = None
     template: Level = Level.NONE
@@ -130,7 +132,7 @@ def check_content(capabilities: Capabilities, content: Content) -> None:
             need(capabilities.contact_card, "contact cards")
         case Buttons():
             need(capabilities.buttons, "buttons")
-            check_length(capabilities, content.text)
+            check_length(capabilities, content.text, capabilities.buttons_text_max)
             if capabilities.buttons_max is not None and len(content.options) > capabilities.buttons_max:
                 raise Unsupported(f"This channel shows at most {capabilities.buttons_max} buttons; send fewer.")
             check_labels(capabilities, content)
@@ -147,17 +149,19 @@ def need(level: Level, what: str) -> None:
         raise Unsupported(f"This channel cannot carry {what}; send text instead.")
 
 
-def check_length(capabilities: Capabilities, text: str) -> None:
+def check_length(capabilities: Capabilities, text: str, most: int | None = None) -> None:
+    """`most`: the limit where it is another than that of a plain text."""
     if not text.strip():
         raise Unsupported("The text is empty; write something.")
-    if capabilities.text_max is not None and len(text) > capabilities.text_max:
-        raise Unsupported(
-            f"The text has {len(text)} characters and this channel takes {capabilities.text_max}; shorten or split it."
-        )
+    most = most or capabilities.text_max
+    if most is not None and len(text) > most:
+        raise Unsupported(f"The text has {len(text)} characters and this channel takes {most}; shorten or split it.")
 
 
 def check_labels(capabilities: Capabilities, content: Buttons) -> None:
     longest, most = capabilities.button_label_max, capabilities.button_id_max_bytes
+    if len({option.id for option in content.options}) < len(content.options):
+        raise Unsupported("Two buttons have the same id, so nobody could tell which was pressed; make them differ.")
     for option in content.options:
         if not option.label.strip():
             raise Unsupported("A button has no label; give it one.")

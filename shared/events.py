@@ -101,12 +101,15 @@ class SendOutcome(Model):
 
 
 class Event(Model):
-    """The part all events share. `raw` is the provider's own words, `context` the connector's notes for the reply."""
+    """The part all events share. `raw` is the provider's own words, `context` the connector's notes for the reply.
+
+    The notes of the latest message are those of the conversation; None leaves them as they are.
+    """
 
     address: Address
     occurred_at: Time
     raw: bytes = b""
-    context: Notes = Field(default_factory=dict)
+    context: Notes | None = Field(default_factory=dict)
 
 
 class MessageReceived(Event):

@@ -107,7 +107,7 @@ class Telegram(Connector):
     async def taken(self, events: Sequence[InboundEvent]) -> None:
         """Stop the wheel that turns on a pressed button."""
         for event in events:
-            query = event.context.get(CALLBACK)
+            query = (event.context or {}).get(CALLBACK)
             if isinstance(query, str):
                 with contextlib.suppress(SendError):  # too old by now, and the wheel has stopped by itself
                     await self._call(AnswerCallbackQuery(callback_query_id=query))

@@ -28,6 +28,7 @@ WARNINGS: Final[Mapping[str, str]] = {
     "ACCOUNT_RESTRICTION": f"WhatsApp has restricted the account; {LOOK}.",
     "ACCOUNT_VIOLATION": f"WhatsApp says that the account broke its rules; {LOOK}.",
 }
+BACK: Final = frozenset({"ACCOUNT_RECONNECTED", "PARTNER_ADDED", "PARTNER_APP_INSTALLED"})
 BANS: Final[Mapping[str, tuple[str, str]]] = {
     "DISABLE": ("account_disabled", f"WhatsApp has disabled the account; {LOOK}."),
     "SCHEDULE_FOR_DISABLE": ("account_warned", f"WhatsApp is going to disable the account; {LOOK}."),
@@ -47,6 +48,8 @@ def parse_account(change: Change) -> Iterator[InboundEvent]:
         yield report(change, "account", Reason(code="account_disabled", detail=GONE[event]))
     elif event in WARNINGS:
         yield report(change, "account", Reason(code="account_warned", detail=WARNINGS[event]))
+    elif event in BACK:
+        yield report(change, "account", None)
 
 
 def parse_alert(change: Change) -> Iterator[InboundEvent]:
@@ -58,7 +61,8 @@ def parse_alert(change: Change) -> Iterator[InboundEvent]:
 
 def parse_quality(change: Change) -> Iterator[InboundEvent]:
     if words(change.value, "event") == "FLAGGED":
-        detail = f"WhatsApp says that customers dislike what this number sends; {LOOK}."
+        which = words(change.value, "display_phone_number")
+        detail = f"WhatsApp says that customers dislike what {which or 'this number'} sends; {LOOK}."
         yield report(change, "account", Reason(code="account_warned", detail=detail))
 
 

@@ -10,6 +10,7 @@ CHANNEL: Final = "whatsapp"
 TEXT_MAX: Final = 4096
 FILE_MAX_BYTES: Final = 100_000_000  # of a document, which is how everything goes that has no form of its own
 STICKER_MAX_BYTES: Final = 500_000
+ABOVE_BUTTONS_MAX: Final = 1024
 LABEL_MAX: Final = 24  # of a row in a list; reply buttons hold 20
 OPTION_ID_MAX_BYTES: Final = 200
 
@@ -31,6 +32,7 @@ CAPABILITIES: Final = Capabilities(
     contact_card=Level.FULL,
     buttons=Level.FULL,
     buttons_max=10,  # rows of a list; up to three are buttons
+    buttons_text_max=ABOVE_BUTTONS_MAX,
     button_label_max=LABEL_MAX,
     button_id_max_bytes=OPTION_ID_MAX_BYTES,
     template=Level.FULL,

@@ -19,7 +19,7 @@ from connectors.whatsapp.refusals import RIGHTS, UNCLEAR, UNKNOWN_NUMBER
 from shared.commands import MarkRead, SendMessage, Sent, SetTyping
 from shared.connector import ChannelType, Connector, Fetched, Health, Hook, HookReply, Port, Sink
 from shared.content import Media
-from shared.errors import AuthExpired, BadSignature, BusError, Malformed, Rejected, SendError, Unavailable, Uncertain
+from shared.errors import AuthExpired, BadSignature, Malformed, Rejected, SendError, Unavailable, Uncertain
 from shared.events import Address, InboundEvent, PeerMoved
 from shared.signing import verify_hmac_sha256
 from shared.subjects import KnownTemplate
@@ -96,14 +96,23 @@ class WhatsApp(Connector):
                 error.after(sent)
                 raise
         await self._learn(command.address, answer)
-        return Sent(external_ids=tuple(sent), degraded=plan.degraded)
+        # Meta has it; that WhatsApp has sent it is told by a webhook.
+        return Sent(external_ids=tuple(sent), degraded=plan.degraded, confirmed=False)
 
     async def _send_step(self, plan: Plan, place: int) -> Json:
         upload, handle = plan.steps[place].upload, None
         if upload is not None:
-            data = await self.port.files.read(upload.attachment)
+            data = await self._read(upload.attachment)
             handle = await self._graph.upload(self.config.phone_number_id, upload, data)
         return await self._graph.post(self._messages, plan.body(place, handle))
+
+    async def _read(self, attachment: str) -> bytes:
+        try:
+            return await self.port.files.read(attachment)
+        except SendError:
+            raise
+        except Exception as error:  # nothing has left us
+            raise Unavailable(f"The file cannot be read here ({type(error).__name__}).") from None
 
     @property
     def _messages(self) -> str:
@@ -118,8 +127,8 @@ class WhatsApp(Connector):
         moved = PeerMoved(address=here, occurred_at=self.port.clock(), external_id=f"answer:{user_id}", to=user_id)
         try:
             await self.port.publish([moved])
-        except BusError:  # their own message will say it
-            log.info("whatsapp.user_id_lost", channel=self.port.channel_id)
+        except Exception as error:  # the message is sent whatever happens here; their own will say it
+            log.info("whatsapp.user_id_lost", channel=self.port.channel_id, error=type(error).__name__)
 
     async def mark_read(self, command: MarkRead) -> None:
         await self._graph.post_harmless(self._messages, render_read(command))

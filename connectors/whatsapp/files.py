@@ -78,7 +78,9 @@ class Upload:
 def upload_of(media: Media) -> Upload | None:
     """None for a file that Meta fetches from its address. Raises `Rejected` if there is no file."""
     if media.attachment is not None:
-        return Upload(media.attachment, name_for(media), mime_of(media))
+        mime = mime_of(media)
+        plain = mime.startswith("text/")  # of text Meta knows one kind; the name says which it is
+        return Upload(media.attachment, name_for(media), "text/plain" if plain else mime)
     if media.url is None:
         raise Rejected("The message has no file: it names neither an attachment nor an address.")
     return None

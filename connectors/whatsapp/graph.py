@@ -7,7 +7,7 @@ import base64
 import contextlib
 import hashlib
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
 
@@ -43,7 +43,7 @@ class Graph:
 
     @property
     def _authorization(self) -> dict[str, str]:
-        return {"authorization": f"Bearer {self._token.get_secret_value()}"}
+        return {"authorization": f"Bearer {self._token.get_secret_value()}", "user-agent": AGENT}
 
     def _url(self, path: str) -> str:
         return f"{self._base}/{self._version}/{path}"
@@ -67,7 +67,7 @@ class Graph:
     async def upload(self, number_id: str, upload: Upload, data: bytes) -> str:
         """Meta's handle of the file, for messages of this number. Nobody sees it yet, so it may be tried again."""
         form = {**FOR_WHATSAPP, "type": upload.mime}
-        with harmless_twice():
+        with harmless_twice(), refusing(upload.mime):
             answer = await self._call(
                 "POST",
                 f"{number_id}/media",
@@ -136,15 +136,25 @@ class Graph:
         return parts.scheme == "https" and any(host == known or host.endswith(f".{known}") for known in FILE_HOSTS)
 
 
+AGENT: Final = "Shopbell"  # Meta has refused files to the names of common libraries
 FOR_WHATSAPP: Final = {"messaging_product": "whatsapp"}
 
 
 @contextlib.contextmanager
-def harmless_twice() -> Any:
+def harmless_twice() -> Iterator[None]:
     try:
         yield
     except Uncertain as error:
         raise Unavailable(error.detail) from None
+
+
+@contextlib.contextmanager
+def refusing(mime: str) -> Iterator[None]:
+    """An upload that is refused is refused for its type: Meta's list is short."""
+    try:
+        yield
+    except Rejected as error:
+        raise Rejected(f"WhatsApp takes PDF, Office and text files, JPEG, PNG, MP4 and sound, not {mime}.") from error
 
 
 async def whole(answer: httpx.Response) -> bytes:
@@ -166,8 +176,10 @@ def read_answer(answer: httpx.Response, body: bytes) -> Json:
         return said
     if answer.is_success and not error_in(said):
         raise Uncertain(UNCLEAR)
-    raise meaning_of(error_in(said), status=answer.status_code, retry_after_s=number(answer.headers, "retry-after"))
+    wait_s = number(answer.headers, "retry-after")
+    raise meaning_of(error_in(said), status=answer.status_code, retry_after_s=max(wait_s, 0) if wait_s else None)
 
 
 def file_refusal(status: int) -> SendError:
-    return Rejected(GONE) if status in (404, 410) else Unavailable(f"WhatsApp did not hand the file over ({status}).")
+    """The address is good for minutes; whether the file is gone is said where it is asked for."""
+    return Unavailable(f"WhatsApp did not hand the file over ({status}).")

@@ -101,12 +101,12 @@ def parse_entries(
 
 
 def parse_change(change: Change, business: str | None) -> Iterator[InboundEvent]:
-    found = False
-    for kind, parse in ITEMS.items():
-        for item in change.value[kind] if isinstance(change.value.get(kind), list) else ():
-            found = True
-            yield from parse_item(change, kind, item, parse)
-    if found or change.field in OF_NO_INTEREST:
+    if change.field in OF_NO_INTEREST:
+        return
+    found = [(kind, item, parse) for kind, parse in ITEMS.items() for item in items_of(change.value.get(kind))]
+    for kind, item, parse in found:
+        yield from parse_item(change, kind, item, parse)
+    if found:
         return
     if change.field in ABOUT_US:
         yield from ABOUT_US[change.field](of_business(change, business))
@@ -118,6 +118,13 @@ def parse_change(change: Change, business: str | None) -> Iterator[InboundEvent]
     elif change.field not in WITH_PEOPLE:
         detail = f"News of a kind that is not known here: {change.field[:SHOWN_MAX]!r}."
         yield change.undigested("unknown_field", detail, change.itself())
+
+
+def items_of(value: Any) -> list[Any]:
+    """The items of a list; what should be one and is not counts as one item."""
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
 
 
 def parse_item(

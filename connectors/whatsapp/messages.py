@@ -199,7 +199,7 @@ def parse_call(change: Change, said: Json) -> Iterator[InboundEvent]:
     if ours:
         yield Echo(**common, external_id=id_of(said), recipient=found[1], content=what, origin="provider_app")
     else:
-        yield MessageReceived(**common, external_id=id_of(said), sender=found[1], content=what)
+        yield MessageReceived(**common, context=None, external_id=id_of(said), sender=found[1], content=what)
 
 
 def parse_handover(change: Change) -> Iterator[InboundEvent]:

@@ -6,14 +6,15 @@ gives the same messages in the same order, so that a broken-off one can go on wh
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from connectors.whatsapp.capabilities import TEXT_MAX
+from connectors.whatsapp.capabilities import ABOVE_BUTTONS_MAX, TEXT_MAX
 from connectors.whatsapp.files import Upload, name_for, reference, upload_of, way_for
 from connectors.whatsapp.formatting import mark_up
 from connectors.whatsapp.messages import GROUP, LAST
 from connectors.whatsapp.people import NOBODY, phone_in
+from connectors.whatsapp.telling import is_call
 from shared.commands import Command, MarkRead, SendMessage, SetTyping
 from shared.content import (
     Album,
@@ -33,7 +34,6 @@ Body = dict[str, Any]
 
 PRODUCT: Final = {"messaging_product": "whatsapp"}
 CAPTION_MAX: Final = 1024
-ABOVE_BUTTONS_MAX: Final = 1024
 BUTTONS_MAX: Final = 3  # more are a list
 BUTTON_LABEL_MAX: Final = 20
 MENU_MAX: Final = 20
@@ -43,6 +43,7 @@ LINK: Final = re.compile(r"https?://\S")
 NO_FORMATTING: Final = "The formatting was left out: with it the text is longer than WhatsApp takes."
 APART: Final = "The album goes as single messages: WhatsApp has no albums."
 BARE: Final = "The caption follows as a message of its own: WhatsApp has none there."
+NO_QUOTE: Final = "The quote was left out: a call is no message at WhatsApp."
 LONG: Final = f"The caption follows as a message of its own: WhatsApp's hold {CAPTION_MAX} characters."
 CUT: Final = f"A description was cut: WhatsApp's hold {DESCRIPTION_MAX} characters."
 
@@ -84,8 +85,12 @@ def render_message(command: SendMessage) -> Plan:
     steps = tuple(render_content(command))
     if not steps:
         raise Rejected("The message is empty; write something.")
-    quote = None if isinstance(command.content, Reaction) else command.reply_to
-    return Plan(envelope, steps, command.message_id, quote)
+    if isinstance(command.content, Reaction):
+        return Plan(envelope, steps, command.message_id)
+    if is_call(command.reply_to):
+        first = replace(steps[0], loss=" ".join(filter(None, (steps[0].loss, NO_QUOTE))))
+        return Plan(envelope, (first, *steps[1:]), command.message_id)
+    return Plan(envelope, steps, command.message_id, command.reply_to)
 
 
 def destination(command: Command) -> Body:
@@ -115,6 +120,8 @@ def render_content(command: SendMessage) -> Iterator[Step]:
         case ContactCard() as card:
             yield fixed("contacts", [render_card(card)])
         case Reaction() as reaction:
+            if is_call(reaction.target):
+                raise Unsupported("A call is no message at WhatsApp, so nothing can be done to it.")
             yield fixed("reaction", {"message_id": reaction.target, "emoji": reaction.emoji})
         case Template() as template:
             yield render_template(template)
@@ -163,7 +170,7 @@ def render_card(card: ContactCard) -> Body:
 def render_file(media: Media) -> Iterator[Step]:
     """The file, and behind it the caption where it has no place with the file."""
     way, loss = way_for(media)
-    caption, unmarked = fitting(media.caption or "", media.caption_html, CAPTION_MAX)
+    caption, unmarked = fitting((media.caption or "").strip(), media.caption_html, CAPTION_MAX)
     apart = bool(caption) and (not way.captioned or len(caption) > CAPTION_MAX)
     upload = upload_of(media)
 
@@ -254,9 +261,12 @@ def render_template_button(button: TemplateButton) -> Body:
 
 
 def render_read(command: MarkRead) -> Body:
-    """Marks all earlier messages as well."""
+    """Marks all earlier messages as well. A call is no message: then what was written last before it."""
     not_in_a_group(command)
-    return {**PRODUCT, "status": "read", "message_id": command.external_id}
+    read = command.context.get(LAST) if is_call(command.external_id) else command.external_id
+    if not isinstance(read, str):
+        raise Unsupported("WhatsApp cannot show that a call was noticed.")
+    return {**PRODUCT, "status": "read", "message_id": read}
 
 
 def render_typing(command: SetTyping) -> Body:

@@ -70,6 +70,8 @@ def contact_for(value: Json, ids: Ids, *, alone: bool) -> Json:
     for contact in contacts:
         if is_same(contact_ids(contact), ids):
             return contact
+    if ids.peer is None and len(contacts) == 1:  # whoever is not named here is named there
+        return contacts[0]
     if alone and len(contacts) == 1 and not contradict(contact_ids(contacts[0]), ids):
         return contacts[0]
     return {}

@@ -109,6 +109,8 @@ def meaning_of(error: Json, *, status: int | None = None, retry_after_s: float |
         if kind is Throttled:
             return Throttled(sentence, retry_after_s=retry_after_s, whole_account=code in WHOLE_NUMBER)
         return kind(f"{sentence} {harmless(details_of(error))}" if sentence.endswith(":") else sentence)
+    if error.get("is_transient") is True or status == 408:
+        return Uncertain(DOUBT)
     if status == 401:
         return AuthExpired(ACCESS)
     if status == 429:
@@ -131,8 +133,8 @@ def details_of(error: Json) -> str | None:
 
 def harmless(details: str | None) -> str:
     """Meta's words without anybody's own: up to where it may quote, and without long numbers."""
-    quoted = re.split(r"[\"“«<]|https?://", details or "", maxsplit=1)[0]
-    plain = re.sub(r"\+?[0-9][0-9 ()-]{5,}[0-9]", "...", re.sub(r"^\(#[0-9]+\)\s*", "", quoted))
+    quoted = re.split(r"[\"“”„«»‘`<]|(?<!\w)'|https?://", details or "", maxsplit=1)[0]
+    plain = re.sub(r"\+?[0-9][0-9 ()-]{5,}[0-9]|\S+@\S+", "...", re.sub(r"^\(#[0-9]+\)\s*", "", quoted))
     return plain[:DETAILS_MAX].strip(" :") or "it gave no reason."
 
 

@@ -39,6 +39,16 @@ PATH: Final = re.compile(r"/v[0-9.]+/(?P<node>[^/]+)(?:/(?P<edge>[a-z_]+))?")
 FILE_PATH: Final = re.compile(r"/lookaside/(?P<handle>[^/]+)")
 BODY_MAX, CAPTION_MAX, INTERACTIVE_MAX, TITLE_MAX, ROW_MAX = 4096, 1024, 1024, 20, 24
 NOTE_MAX: Final = 512
+OFFICE: Final = "application/vnd.openxmlformats-officedocument."
+# What an upload may be, as the refusal of any other type lists it.
+UPLOADS: Final = frozenset(
+    {
+        "audio/aac", "audio/mp4", "audio/mpeg", "audio/amr", "audio/ogg", "audio/opus", "application/pdf",
+        "application/msword", "application/vnd.ms-excel", "application/vnd.ms-powerpoint", "text/plain",
+        f"{OFFICE}wordprocessingml.document", f"{OFFICE}spreadsheetml.sheet",
+        f"{OFFICE}presentationml.presentation", "image/jpeg", "image/png", "image/webp", "video/mp4", "video/3gpp",
+    }
+)  # fmt: skip
 FILES: Final[Mapping[str, tuple[str, ...]]] = {
     "image": ("image/jpeg", "image/png"),
     "video": ("video/mp4", "video/3gpp"),
@@ -268,6 +278,7 @@ class WhatsAppSimulator(Simulator):
             data, mime = await upload.read(), str(form.get("type"))
         if not data:
             raise Refused(100, "(#100) The file is empty.")
+        need(mime in UPLOADS, f"Param file must be a file with one of the following types: {', '.join(UPLOADS)}.")
         return Answer.json({"id": self.keep(data, mime)["id"]})
 
     def show_file(self, request: Request, handle: str) -> Answer:

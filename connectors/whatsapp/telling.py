@@ -86,6 +86,11 @@ def id_of(item: Json) -> str:
     return f"unnamed-{digest(json.dumps(item, sort_keys=True).encode())}"
 
 
+def is_call(id: str | None) -> bool:
+    """Calls have ids of their own, which are no messages': not to be quoted, nor marked as read."""
+    return id is not None and id.startswith("wacid.")
+
+
 def changes_of(data: Mapping[str, Any], account: str | None) -> list[Change]:
     return [
         Change(

@@ -15,6 +15,11 @@ SAID: Final = sa.text(
     "UPDATE channels SET state_reason = CAST(:reason AS jsonb), version = version + 1 "
     "WHERE shop_id = :shop_id AND id = :id RETURNING *"
 )
+# What a person has paused, or has to see to, stays paused.
+IN_ORDER: Final = sa.text(
+    "UPDATE channels SET state_reason = NULL, version = version + 1 "
+    "WHERE shop_id = :shop_id AND id = :id AND state = 'active' AND state_reason IS NOT NULL RETURNING *"
+)
 ASK_AGAIN: Final = sa.text("UPDATE channels SET templates_synced_at = NULL WHERE shop_id = :shop_id AND id = :id")
 STOPPING: Final = frozenset({"auth_expired", "account_disabled"})
 
@@ -37,7 +42,7 @@ async def report(connection: AsyncConnection, arrival: Arrival, event: ChannelRe
         await connection.execute(ASK_AGAIN, named)
         return None
     if event.problem is None:
-        return None
+        return (await connection.execute(IN_ORDER, named)).one_or_none()
     statement = PAUSE if event.problem.code in STOPPING else SAID
     named["reason"] = event.problem.model_dump_json()
     return (await connection.execute(statement, named)).one_or_none()

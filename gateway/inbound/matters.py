@@ -40,13 +40,13 @@ WRITE_CTES: Final = """
         SET last_seq = t.last_seq, unread = t.unread, waiting_since = t.waiting_since,
             last_message_id = t.last_message_id, channel_id = t.channel_id, identity_id = t.identity_id,
             context = coalesce(t.context::jsonb, c.context),
-            last_inbound_at = CASE WHEN t.context IS NULL THEN c.last_inbound_at
-                                   ELSE greatest(c.last_inbound_at, least(now(), t.heard_at)) END,
+            last_inbound_at = CASE WHEN t.heard THEN greatest(c.last_inbound_at, least(now(), t.heard_at))
+                                   ELSE c.last_inbound_at END,
             status = 'open', closed_at = NULL, updated_at = now(), version = c.version + 1
         FROM unnest($24::uuid[], $25::uuid[], $26::int[], $27::int[], $28::timestamptz[], $29::uuid[], $30::uuid[],
-                    $31::uuid[], $32::text[], $33::timestamptz[])
+                    $31::uuid[], $32::text[], $33::boolean[], $34::timestamptz[])
              AS t (shop_id, id, last_seq, unread, waiting_since, last_message_id, channel_id, identity_id, context,
-                   heard_at)
+                   heard, heard_at)
         WHERE (c.shop_id, c.id) = (t.shop_id, t.id)
     )
 """
@@ -245,6 +245,7 @@ async def write(connection: Any, lines: Sequence[Line], news: Sequence[NewEvent]
         [line.arrival.channel.id for line in lasts],
         [line.person.identity_id for line in lasts],
         [context_of(c) for c in conversations],
+        [c.heard is not None for c in conversations],
         [heard_at(c) for c in conversations],
     )
 
@@ -257,11 +258,9 @@ def author_name(line: Line) -> str | None:
 
 
 def context_of(conversation: Conversation) -> str | None:
-    """The connector's note from the customer's last message; None if all that is new was sent by our side."""
+    """The connector's notes from the customer's last message; None if they stay as they are."""
     heard = conversation.heard
-    if heard is None:
-        return None
-    return json.dumps(heard.event.context) if heard.event.context else "{}"
+    return None if heard is None or heard.event.context is None else json.dumps(heard.event.context)
 
 
 def heard_at(conversation: Conversation) -> datetime | None:

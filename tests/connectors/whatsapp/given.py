@@ -149,7 +149,11 @@ class Shelf:
 
     files: dict[str, bytes] = field(default_factory=lambda: {"att_1": b"one", "att_2": b"two", "att_3": b"three"})
 
+    broken: set[str] = field(default_factory=set)
+
     async def read(self, attachment: str, /) -> bytes:
+        if attachment in self.broken:
+            raise OSError("no space left on the device")
         if attachment not in self.files:
             raise Rejected("The file is not here.")
         return self.files[attachment]

@@ -200,8 +200,11 @@ def test_what_led_the_customer_here_is_noted() -> None:
     product = {"catalog_id": "c", "product_retailer_id": "shoe-42"}
     said = message("wamid.1", text={"body": "Hi"}, referral=ad, context={"referred_product": product})
     event = parse_one(said)
-    assert event.context["referral"] == {k: ad[k] for k in ("source_type", "source_id", "headline", "ctwa_clid")}
-    assert event.context["product"] == product
+    assert event.context == {
+        "last": "wamid.1",
+        "referral": {k: ad[k] for k in ("source_type", "source_id", "headline", "ctwa_clid")},
+        "product": product,
+    }
 
 
 def test_opening_the_chat_is_no_message() -> None:
@@ -214,7 +217,8 @@ def test_a_group_is_one_partner_and_each_message_has_its_writer() -> None:
     event = parse_one(message("wamid.1", text={"body": "Hi"}, group_id="120363"))
     assert isinstance(event, MessageReceived)
     assert (event.address.peer, event.sender.name, event.sender.aliases) == ("120363", "Ana", ())
-    assert event.context["group"] is True
+    assert event.context == {"last": "wamid.1", "group": True}
+    assert (event.sender.group, event.sender.partner.name) == ("", None)
 
 
 # Our side, from elsewhere
@@ -266,6 +270,7 @@ def test_a_call_is_told_when_it_is_over(seconds: dict[str, int], what: str) -> N
     event = parse_one(common | {"event": "terminate"} | seconds, kind="calls", field="calls")
     assert isinstance(event, MessageReceived)
     assert event.content == Opaque(what=what)
+    assert event.context is None, "what was written before can still be marked as read"
 
 
 def test_a_call_of_ours_is_a_line_of_our_side() -> None:

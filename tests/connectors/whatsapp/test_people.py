@@ -56,6 +56,14 @@ def test_a_message_that_names_nobody_is_shown_and_belongs_to_nobody_else() -> No
     assert one.address.peer != other.address.peer
 
 
+def test_who_is_named_beside_the_messages_alone_is_the_same_however_the_batch_is_cut() -> None:
+    nameless = [message(id, text={"body": "Hi"}, named={"from": ""}) for id in ("w1", "w2")]
+    together = parsed(webhook(messages=nameless))
+    apart = [event for one in nameless for event in parsed(webhook(messages=[one]))]
+    assert [dedupe_key(event) for event in together] == [dedupe_key(event) for event in apart]
+    assert {event.address.peer for event in together} == {ANA}
+
+
 def test_contacts_of_others_are_not_taken_for_ones_own() -> None:
     eva = {"profile": {"name": "Eva"}, "wa_id": "385922222222", "user_id": "HR.2"}
     body = webhook(

@@ -83,6 +83,8 @@ def test_limits_of_the_number_hold_everything_and_those_of_a_pair_only_the_pair(
         (400, b'{"error": {"code": 100, "error_subcode": 33}}', AuthExpired),
         (400, b'{"error": "no"}', Rejected),
         (400, b'{"error": {"code": 424242, "message": "(#424242) New"}}', Rejected),
+        (400, b'{"error": {"code": 424242, "is_transient": true}}', Uncertain),
+        (408, b"", Uncertain),
     ],
 )
 async def test_answers_that_say_little(status: int, body: bytes, kind: type[SendError]) -> None:
@@ -100,6 +102,8 @@ WORDS = "canary-words-of-a-customer"
         {"code": 100, "error_data": {"details": f"Param text['body'] is wrong: \"{WORDS}\""}},
         {"code": 131009, "message": f"see https://shop.example/{WORDS}"},
         {"code": 999999, "message": f"«{WORDS}» for +385 91 123 45 67"},
+        {"code": 999999, "message": f"Param '{WORDS}' is wrong"},
+        {"code": 999999, "message": f"Nobody at {WORDS}@shop.example"},
     ],
 )
 def test_details_are_told_without_anybodys_words(error: dict[str, Any]) -> None:

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from connectors.whatsapp.capabilities import CAPABILITIES
 from connectors.whatsapp.simulator import WhatsAppSimulator
+from shared.capabilities import check_content
 from shared.commands import MarkRead, SetTyping
 from shared.content import (
     Album,
@@ -39,6 +41,7 @@ from tests.connectors.whatsapp.given import (
     NUMBER,
     PHONE,
     QUESTION,
+    Shelf,
     connect,
     message,
     parse_one,
@@ -154,14 +157,14 @@ async def test_a_text_of_nothing_but_space_is_refused(server: WhatsAppSimulator)
         ("image", "image/png", "image", False),
         ("image", "image/webp", "document", True),
         ("video", "video/mp4", "video", False),
-        ("video", "video/quicktime", "document", True),
+        ("video", "image/png", "document", True),
         ("audio", "audio/mpeg", "audio", False),
-        ("audio", "audio/flac", "document", True),
+        ("audio", "application/pdf", "document", True),
         ("voice", "audio/ogg; codecs=opus", "voice", False),
         ("voice", "audio/mp4", "audio", True),
-        ("voice", "audio/webm", "document", True),
         ("sticker", "image/webp", "sticker", False),
         ("file", "text/csv", "document", False),
+        ("file", "application/pdf", "document", False),
     ],
 )
 async def test_each_kind_of_file_goes_in_the_form_that_whatsapp_has_for_it(
@@ -251,9 +254,44 @@ async def test_buttons_and_lists(server: WhatsAppSimulator) -> None:
 
 
 async def test_too_much_text_above_buttons_is_said_before_anything_is_sent(server: WhatsAppSimulator) -> None:
+    buttons = Buttons(text="x" * 1025, options=(Option(id="1", label="Red"),))
     with pytest.raises(Unsupported, match="1024"):
-        await carry(server, Buttons(text="x" * 1025, options=(Option(id="1", label="Red"),)))
+        check_content(CAPABILITIES, buttons)
+    with pytest.raises(Unsupported, match="1024"):
+        await carry(server, buttons)
     assert not server.ledger
+
+
+@pytest.mark.parametrize(
+    ("kind", "mime"), [("voice", "audio/webm"), ("file", "application/zip"), ("image", "image/gif")]
+)
+async def test_a_type_that_meta_does_not_take_is_named(server: WhatsAppSimulator, kind: MediaKind, mime: str) -> None:
+    with pytest.raises(Rejected, match=f"not {mime}"):
+        await carry(server, Media(media=kind, attachment="att_1", mime=mime))
+
+
+async def test_a_file_that_cannot_be_read_here_is_no_doubt_and_loses_nothing(server: WhatsAppSimulator) -> None:
+    connector = connect(server)
+    shelf = connector.port.files
+    assert isinstance(shelf, Shelf)
+    shelf.broken.add("att_2")
+    with pytest.raises(Unavailable, match="OSError") as caught:
+        await connector.send(reply(ALBUM))
+    assert len(caught.value.sent) == 1
+
+
+async def test_a_call_is_no_message_to_quote_to_mark_or_to_react_to(server: WhatsAppSimulator) -> None:
+    (loss,) = await carry(server, Text(text="You called?"), reply_to="wacid.1")
+    assert "call" in loss
+    assert "context" not in (await posted(server))[0]
+    with pytest.raises(Unsupported, match="call"):
+        await carry(server, Reaction(emoji="👍", target="wacid.1"))
+    connector = connect(server)
+    read = MarkRead(address=ADDRESS, external_id="wacid.1", read_at=connector.port.clock())
+    with pytest.raises(Unsupported, match="call"):
+        await connector.mark_read(read)
+    await connector.mark_read(read.model_copy(update={"context": {"last": QUESTION}}))
+    assert (await posted(server))[-1]["message_id"] == QUESTION
 
 
 async def test_locations_cards_and_reactions(server: WhatsAppSimulator) -> None:

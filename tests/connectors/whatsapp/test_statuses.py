@@ -6,7 +6,18 @@ import pytest
 
 from shared.errors import Ignored
 from shared.events import ChannelReported, Evidence, ReceiptReported, Status, Undigested, dedupe_key
-from tests.connectors.whatsapp.given import ANA, BUSINESS, NUMBER, PHONE, parse_one, parsed, status, value, webhook
+from tests.connectors.whatsapp.given import (
+    ANA,
+    BUSINESS,
+    NUMBER,
+    PHONE,
+    message,
+    parse_one,
+    parsed,
+    status,
+    value,
+    webhook,
+)
 
 
 def receipt(said: dict[str, Any], **beside: Any) -> ReceiptReported:
@@ -62,6 +73,26 @@ def test_errors_may_stand_beside_the_status() -> None:
     event = receipt(status("w1", "failed"), errors=[{"code": 131026}])
     assert event.reason is not None
     assert event.reason.code == "unreachable"
+
+
+@pytest.mark.parametrize("code", [1, 2, 131000, 131016, 135000])
+def test_what_would_be_a_doubt_in_an_answer_is_none_in_a_webhook(code: int) -> None:
+    event = receipt(status("w1", "failed", errors=[{"code": code}]))
+    assert event.reason is not None
+    assert event.reason.code == "unavailable"
+    assert "did not send" in event.reason.detail
+
+
+@pytest.mark.parametrize(
+    ("code", "problem"),
+    [(190, "auth_expired"), (131031, "auth_expired"), (131042, "account_warned"), (131048, "account_warned")],
+)
+def test_a_failure_that_concerns_every_message_is_told_of_the_channel(code: int, problem: str) -> None:
+    failed, report = parsed(webhook(statuses=[status("w1", "failed", errors=[{"code": code}])]))
+    assert isinstance(failed, ReceiptReported)
+    assert isinstance(report, ChannelReported)
+    assert report.problem is not None
+    assert report.problem.code == problem
 
 
 def test_in_a_group_one_who_did_not_get_it_is_not_the_group() -> None:
@@ -125,6 +156,17 @@ def test_what_is_wrong_with_the_account_is_told(field: str, told: dict[str, Any]
     assert problem.code == code
 
 
+@pytest.mark.parametrize("event", ["ACCOUNT_RECONNECTED", "PARTNER_ADDED"])
+def test_an_account_that_is_connected_again_has_no_problem(event: str) -> None:
+    assert report("account_update", event=event).problem is None
+
+
+def test_a_number_that_is_disliked_is_named() -> None:
+    problem = report("phone_number_quality_update", event="FLAGGED", display_phone_number="+1 555 0100").problem
+    assert problem is not None
+    assert "+1 555 0100" in problem.detail
+
+
 def test_an_account_that_is_back_has_no_problem() -> None:
     assert report("account_update", event="DISABLED_UPDATE", ban_info={"waba_ban_state": "REINSTATE"}).problem is None
 
@@ -148,6 +190,11 @@ def test_the_same_news_at_another_time_is_news() -> None:
 def test_fields_of_no_interest(field: str) -> None:
     with pytest.raises(Ignored):
         parsed(webhook({"field": field, "value": value(history=[{"threads": []}])}))
+
+
+def test_files_of_the_time_before_are_no_news() -> None:
+    with pytest.raises(Ignored):
+        parsed(webhook(field="history", messages=[message("w1", "image", image={"id": "77"})]))
 
 
 def test_a_field_that_is_not_known_is_kept() -> None:

@@ -28,6 +28,7 @@ from gateway.receipts.outcomes import ShowChannel
 from shared.connector import ChannelType
 from shared.content import Content
 from shared.events import (
+    UNDATED,
     ChannelReported,
     Echo,
     MessageDeleted,
@@ -43,17 +44,30 @@ from shared.ids import CONVERSATION, SHOP, show_id
 from shared.model import show_time
 from shared.subjects import TypingSeen
 
+# An edit is late if a newer one is here, or if the message is gone. Providers tell whole seconds, so within one the
+# arrival counts; an edit without a time ($7 is null) is never late and makes no other late. Each entry of the history
+# names the `edit` that put it there: its time, and its number in the journal, which tells the arrival.
 EDIT: Final = """
+    WITH meant AS (
+        SELECT m.shop_id, m.id, i.contact_id, m.deleted_at IS NOT NULL OR EXISTS (
+            SELECT 1 FROM jsonb_array_elements(m.history) h
+            WHERE (date_trunc('second', (h -> 'edit' ->> 'occurred_at')::timestamptz), (h -> 'edit' ->> 'number')::uuid)
+                  > (date_trunc('second', $7::timestamptz), $8::uuid)) AS late
+        FROM messages m JOIN identities i ON (i.shop_id, i.id) = (m.shop_id, m.identity_id)
+        WHERE m.shop_id = $1 AND m.channel_id = $2 AND m.external_id = $5 AND i.contact_id = (
+            SELECT k.contact_id FROM identities k
+            WHERE (k.shop_id, k.channel_type, k.account, k.peer) = ($1, i.channel_type, $3, $4))
+        FOR UPDATE OF m
+    )
     UPDATE messages m
-    SET history = coalesce(m.history, '[]') || jsonb_build_object('content', m.content,
-                                                                  'at', coalesce(m.edited_at, m.created_at)),
-        content = $6::jsonb, edited_at = now()
-    FROM identities i
-    WHERE m.shop_id = $1 AND m.channel_id = $2 AND m.external_id = $5 AND m.deleted_at IS NULL
-      AND (i.shop_id, i.id) = (m.shop_id, m.identity_id) AND i.contact_id = (
-          SELECT k.contact_id FROM identities k
-          WHERE (k.shop_id, k.channel_type, k.account, k.peer) = ($1, i.channel_type, $3, $4))
-    RETURNING m.id, m.conversation_id, i.contact_id
+    SET history = coalesce(m.history, '[]') || jsonb_build_object(
+            'content', CASE WHEN late THEN $6::jsonb ELSE m.content END,
+            'at', CASE WHEN late THEN now() ELSE coalesce(m.edited_at, m.created_at) END,
+            'edit', jsonb_build_object('occurred_at', $7::timestamptz, 'number', $8::uuid)),
+        content = CASE WHEN late THEN m.content ELSE $6::jsonb END,
+        edited_at = CASE WHEN late THEN m.edited_at ELSE now() END
+    FROM meant WHERE (m.shop_id, m.id) = (meant.shop_id, meant.id)
+    RETURNING m.id, m.conversation_id, meant.contact_id, late
 """
 DELETE: Final = """
     UPDATE messages m SET deleted_at = coalesce(m.deleted_at, now())
@@ -207,23 +221,31 @@ async def conversation_news(
 
 
 async def land_changes(connection: AsyncConnection, fresh: Sequence[Arrival]) -> list[NewEvent]:
-    """Edits, then deletions; what speaks of an unknown message is set aside for a later replay."""
+    """Edits, then deletions; what speaks of an unknown message is set aside, and of a late edit nothing is told."""
     raw = await driver(connection)
     news = []
     for arrival in (a for a in fresh if isinstance(a.event, MessageEdited)):
-        assert isinstance(arrival.event, MessageEdited)
-        content = fetching.claimed(arrival.event.content)
-        row = await raw.fetchrow(
-            EDIT, *which(arrival), arrival.event.external_id, content.model_dump_json(exclude_none=True)
-        )
-        if row is not None:
-            await order_files(raw, arrival, row["id"], content)
-        news.append(await changed(connection, arrival, row, "message.edited"))
+        row = await edit(raw, arrival)
+        if row is None or not row["late"]:
+            news.append(await changed(connection, arrival, row, "message.edited"))
     for arrival in (a for a in fresh if isinstance(a.event, MessageDeleted)):
         assert isinstance(arrival.event, MessageDeleted)
         row = await raw.fetchrow(DELETE, *which(arrival), arrival.event.external_id)
         news.append(await changed(connection, arrival, row, "message.deleted"))
     return news
+
+
+async def edit(raw: Any, arrival: Arrival) -> Any:
+    """Show the new content, or keep it among the earlier ones if it is `late`. None if the message is not here."""
+    event = arrival.event
+    assert isinstance(event, MessageEdited)
+    content = fetching.claimed(event.content)
+    occurred_at = None if event.occurred_at == UNDATED else event.occurred_at
+    said = content.model_dump_json(exclude_none=True)
+    row = await raw.fetchrow(EDIT, *which(arrival), event.external_id, said, occurred_at, arrival.number)
+    if row is not None:
+        await order_files(raw, arrival, row["id"], content)
+    return row
 
 
 def files_of(line: Line) -> list[Order]:

@@ -11,7 +11,7 @@ import asyncpg
 import httpx
 import pytest
 import sqlalchemy as sa
-from shopbell_client import Conflict, Inbound
+from shopbell_client import Conflict, Inbound, Message
 
 from shared.errors import BusUnavailable, UnknownChannel
 from shared.events import (
@@ -127,10 +127,64 @@ async def test_an_edit_keeps_what_was_there_before(customer: Customer) -> None:
     edited = await customer.shop.client.messages.get(message.id)
     assert edited.content.text == "Hello!"  # type: ignore[union-attr]
     assert edited.edited_at is not None
+    assert await earlier_texts(customer, message.id) == ["Helo?", "Hello?"]
+
+
+async def earlier_texts(customer: Customer, message_id: str) -> list[str]:
     (row,) = await query(
-        customer.running, "SELECT history FROM messages WHERE id = :id", id=read_id(MESSAGE, message.id)
+        customer.running, "SELECT history FROM messages WHERE id = :id", id=read_id(MESSAGE, message_id)
     )
-    assert [version["content"]["text"] for version in row.history] == ["Helo?", "Hello?"]
+    return [version["content"]["text"] for version in row.history or ()]
+
+
+NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
+HALF_A_SECOND = timedelta(seconds=0.5)
+
+
+@pytest.mark.parametrize(
+    ("times", "last"),
+    [
+        ((NOON, NOON + timedelta(seconds=1)), "2"),
+        ((NOON + timedelta(seconds=1), NOON), "1"),
+        ((NOON + timedelta(seconds=2), NOON, NOON + timedelta(seconds=1)), "1"),
+        ((NOON + timedelta(seconds=1), NOON, NOON + timedelta(seconds=2)), "3"),
+        ((NOON, NOON), "2"),
+        ((NOON + HALF_A_SECOND, NOON), "2"),  # providers tell whole seconds: within one the arrival counts
+        ((NOON, UNDATED), "2"),
+        ((UNDATED, NOON), "2"),
+        ((NOON + timedelta(seconds=1), UNDATED, NOON), "2"),
+        ((UNDATED, UNDATED), "2"),
+    ],
+)
+@pytest.mark.parametrize("together", [True, False])
+async def test_the_newest_edit_shows_in_whatever_order_edits_come(
+    customer: Customer, times: tuple[datetime, ...], last: str, together: bool
+) -> None:
+    message = await customer.writes("0", "m-1")
+    after = (await customer.shop.client.events_page(after="now")).next
+    edits = [
+        customer.edit("m-1", str(n), str(n)).model_copy(update={"occurred_at": at}) for n, at in enumerate(times, 1)
+    ]
+    for batch in [edits] if together else [[edit] for edit in edits]:
+        await customer.tell(*batch)
+    assert await texts(customer) == [last]
+    kept = await earlier_texts(customer, message.id)
+    assert sorted([*kept, last]) == ["0", *(str(n) for n in range(1, len(times) + 1))], "no version is lost"
+    told = (await customer.shop.client.events_page(after=after, types=["message.edited"])).items
+    assert [event.data.content.text for event in told if isinstance(event.data, Message)][-1] == last  # type: ignore[union-attr]
+    assert await quarantined(customer) == []
+
+
+async def test_an_edit_that_comes_too_late_changes_nothing_that_shows(customer: Customer) -> None:
+    message = await customer.writes("Helo", "m-1")
+    newer, older = customer.edit("m-1", "Hello!", "2"), customer.edit("m-1", "Hello?", "1")
+    await customer.tell(newer)
+    before = await customer.shop.client.messages.get(message.id)
+    after = (await customer.shop.client.events_page(after="now")).next
+    await customer.tell(older.model_copy(update={"occurred_at": newer.occurred_at - timedelta(minutes=1)}))
+    assert await customer.shop.client.messages.get(message.id) == before
+    assert await earlier_texts(customer, message.id) == ["Helo", "Hello?"]
+    assert not (await customer.shop.client.events_page(after=after)).items
 
 
 async def test_a_deleted_message_is_marked_and_no_longer_edited(customer: Customer) -> None:
@@ -140,6 +194,8 @@ async def test_a_deleted_message_is_marked_and_no_longer_edited(customer: Custom
     deleted = await customer.shop.client.messages.get(message.id)
     assert deleted.deleted_at is not None
     assert deleted.content.text == "Oops"  # type: ignore[union-attr]
+    assert await earlier_texts(customer, message.id) == ["Nothing happened"]
+    assert await quarantined(customer) == [], "the message is known"
 
 
 async def test_a_customer_who_blocks_us_cannot_be_written_to_until_they_come_back(customer: Customer) -> None:

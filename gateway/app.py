@@ -28,6 +28,7 @@ from gateway.housekeeping import keep_house
 from gateway.inbound import routes as inbound
 from gateway.inbound.ingest import Ingest, is_transient
 from gateway.inbound.land import Surroundings
+from gateway.inbound.waiting import look_for_ever
 from gateway.outbox.relay import ANSWERS, FILES, Relay
 from gateway.problems import TITLES, Problem, describe_problems, install_problem_handlers
 from gateway.requests import BodyLimit, RequestIds
@@ -99,6 +100,7 @@ class Gateway:
             asyncio.create_task(self.fetcher.run(), name="fetcher"),
             asyncio.create_task(self.relay.sweep_for_ever(), name="sweep"),
             asyncio.create_task(core.tail.run(), name="feed"),
+            asyncio.create_task(look_for_ever(core, self.ingest), name="waiting"),
             asyncio.create_task(keep_house(core), name="housekeeping"),
             asyncio.create_task(keep_fresh(core), name="templates"),
         ]

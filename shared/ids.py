@@ -5,6 +5,7 @@ Ids are not secrets: they tell when a thing was made. Never use one to prove any
 
 import re
 import uuid
+from datetime import datetime
 from typing import Final
 
 from uuid_utils.compat import uuid7
@@ -36,6 +37,11 @@ class MalformedId(ValueError):
 def new_uuid() -> uuid.UUID:
     """A fresh UUIDv7: later ones made by this process are greater."""
     return uuid7()
+
+
+def least_uuid(at: datetime) -> uuid.UUID:
+    """No UUIDv7 made at this moment or later is smaller: it begins with the milliseconds since 1970, in 48 bits."""
+    return uuid.UUID(int=int(at.timestamp() * 1000) << 80)
 
 
 def new_id(prefix: str) -> str:

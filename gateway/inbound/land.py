@@ -89,7 +89,8 @@ TYPIST: Final = """
 """
 LOCKING: Final = (MessageEdited, MessageDeleted, ReceiptReported)  # after the messages of their set are written
 UNKNOWN_MESSAGE: Final = Reason(
-    code="unknown_message", detail="The message it speaks of is not here (yet); replay it later."
+    code="unknown_message",
+    detail="The message it speaks of is not here. If it comes within the hour, this lands by itself; later, replay it.",
 )
 
 

@@ -1,13 +1,14 @@
 """Typed ids: one spelling for each UUID, and nothing else is taken."""
 
 import uuid
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.ids import ALPHABET, MESSAGE, SHOP, MalformedId, new_id, new_uuid, read_id, show_id
+from shared.ids import ALPHABET, MESSAGE, SHOP, MalformedId, least_uuid, new_id, new_uuid, read_id, show_id
 
 LARGEST = uuid.UUID(int=2**128 - 1)
 
@@ -102,3 +103,8 @@ def test_a_new_uuid_is_of_version_7() -> None:
     value = new_uuid()
     assert isinstance(value, uuid.UUID)
     assert (value.version, value.variant) == (7, uuid.RFC_4122)
+
+
+def test_what_is_made_from_a_moment_on_is_not_below_its_least_uuid_and_what_was_made_before_is() -> None:
+    before, made, after = datetime.now(UTC), new_uuid(), datetime.now(UTC)
+    assert least_uuid(before) <= made < least_uuid(after + timedelta(milliseconds=1))

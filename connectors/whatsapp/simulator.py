@@ -174,9 +174,12 @@ class WhatsAppSimulator(Simulator):
     async def tell(
         self, http: httpx.AsyncClient, url: str, plan: HookPlan = AS_IT_HAPPENED, *, tries: int = 5
     ) -> list[HookDelivery]:
-        """Call the webhook with all that waits."""
+        """Call the webhook with all that waits; what is not taken is told again the next time."""
         facts, self.waiting = self.waiting, []
-        return await self.deliver(http, url, facts, plan=plan, tries=tries)
+        deliveries = await self.deliver(http, url, facts, plan=plan, tries=tries)
+        refused = [fact for one in deliveries if one.statuses[-1] != 200 for fact in one.facts]
+        self.waiting = [*refused, *self.waiting]
+        return deliveries
 
     def hook(self, facts: Sequence[Fact]) -> Hook:
         """One request: up to four entries, and in each a change for every field."""

@@ -44,8 +44,8 @@ class Provider(Protocol):
     def seen_by_each(self) -> list[list[str]]:
         """What every customer sees of ours, in order."""
 
-    async def settle(self, running: Running, channel: str) -> None:
-        """Tell what the provider knows by the end."""
+    async def tell(self, running: Running, channel: str) -> bool:
+        """Tell what the provider knows by now; whether there is more that could not be told."""
 
 
 @dataclass
@@ -65,8 +65,9 @@ class OnTelegram:
     def seen_by_each(self) -> list[list[str]]:
         return [[seen.text for seen in customer.sees] for customer in self.customers]
 
-    async def settle(self, running: Running, channel: str) -> None:
+    async def tell(self, running: Running, channel: str) -> bool:
         """A bot never learns more."""
+        return False
 
 
 @dataclass
@@ -89,19 +90,17 @@ class OnWhatsApp:
     async def write(self, running: Running, channel: str) -> None:
         for customer in self.customers:
             customer.writes("Hello?")
-        await self.settle(running, channel)
+        await self.tell(running, channel)
 
     def seen_by_each(self) -> list[list[str]]:
         return [texts(customer.sees) for customer in self.customers]
 
-    async def settle(self, running: Running, channel: str) -> None:
-        """Every status, doubled, out of order and in batches."""
-        url = f"{running.url}/hooks/whatsapp/{channel}"
+    async def tell(self, running: Running, channel: str) -> bool:
+        """Every status, doubled, out of order and in batches; while the channel is paused they are not taken."""
+        url, badly = f"{running.url}/hooks/whatsapp/{channel}", HookPlan(seed=3, duplicate=0.3, reorder=0.3, batch=50)
         async with httpx.AsyncClient() as http:
-            for delivery in await self.simulator.tell(
-                http, url, HookPlan(seed=3, duplicate=0.3, reorder=0.3, batch=50)
-            ):
-                assert delivery.statuses[-1] == 200
+            await self.simulator.tell(http, url, badly, tries=1)
+        return bool(self.simulator.waiting)
 
 
 def whatsapp() -> Provider:
@@ -132,6 +131,23 @@ async def keeping_active(client: Client, channel: str) -> AsyncIterator[None]:
     finally:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def telling(provider: Provider, running: Running, channel: str) -> AsyncIterator[None]:
+    """The provider tells all the while what has become of messages."""
+
+    async def tell() -> None:
+        while True:
+            await asyncio.sleep(0.3)
+            await provider.tell(running, channel)
+
+    telling = asyncio.create_task(tell())
+    try:
+        yield
+    finally:
+        telling.cancel()
+        await asyncio.gather(telling, return_exceptions=True)
 
 
 async def conversations_of(client: Client, count: int) -> list[Conversation]:
@@ -168,10 +184,12 @@ async def test_a_thousand_replies_end_known_none_twice_and_in_order(
         conversations = await conversations_of(shop.client, CUSTOMERS)
         provider.simulator.plan = FaultPlan(seed=7, rates=dict.fromkeys(FAULTS, FAILING / len(FAULTS)))
         async with keeping_active(shop.client, channel):
-            await answer_everyone(shop, conversations)
-            await all_over(shop.client, conversations)
+            async with telling(provider, running, channel):
+                await answer_everyone(shop, conversations)
+                await all_over(shop.client, conversations)
             provider.simulator.plan = FaultPlan()
-            await provider.settle(running, channel)
+            while await provider.tell(running, channel):  # noqa: ASYNC110 - it waits for the channel to be active
+                await asyncio.sleep(0.2)
             ours = await all_over(shop.client, conversations)
     flat = [message for messages in ours for message in messages]
     told = Counter(message.status for message in flat)

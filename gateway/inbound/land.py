@@ -44,40 +44,40 @@ from shared.ids import CONVERSATION, SHOP, show_id
 from shared.model import show_time
 from shared.subjects import TypingSeen
 
+# A message of the person's, whichever of their ids names it; parameters 1 to 6 are those of `which`.
+MEANT: Final = """
+    FROM identities k
+    JOIN identities i ON (i.shop_id, i.contact_id, i.channel_type) = (k.shop_id, k.contact_id, k.channel_type)
+    JOIN messages m ON (m.shop_id, m.channel_id, m.identity_id, m.external_id) = (i.shop_id, $2, i.id, $6)
+    WHERE (k.shop_id, k.channel_type, k.account, k.peer) = ($1, $3, $4, $5)
+"""
 # An edit is late if a newer one is here, or if the message is gone. Providers tell whole seconds, so within one the
-# arrival counts; an edit without a time ($7 is null) is never late and makes no other late. Each entry of the history
+# arrival counts; an edit without a time ($8 is null) is never late and makes no other late. Each entry of the history
 # names the `edit` that put it there: its time, and its number in the journal, which tells the arrival.
-EDIT: Final = """
+EDIT: Final = f"""
     WITH meant AS (
         SELECT m.shop_id, m.id, i.contact_id, m.deleted_at IS NOT NULL OR EXISTS (
             SELECT 1 FROM jsonb_array_elements(m.history) h
             WHERE (date_trunc('second', (h -> 'edit' ->> 'occurred_at')::timestamptz), (h -> 'edit' ->> 'number')::uuid)
-                  > (date_trunc('second', $7::timestamptz), $8::uuid)) AS late
-        FROM messages m JOIN identities i ON (i.shop_id, i.id) = (m.shop_id, m.identity_id)
-        WHERE m.shop_id = $1 AND m.channel_id = $2 AND m.external_id = $5 AND i.contact_id = (
-            SELECT k.contact_id FROM identities k
-            WHERE (k.shop_id, k.channel_type, k.account, k.peer) = ($1, i.channel_type, $3, $4))
-        FOR UPDATE OF m
+                  > (date_trunc('second', $8::timestamptz), $9::uuid)) AS late
+        {MEANT} FOR UPDATE OF m
     )
     UPDATE messages m
     SET history = coalesce(m.history, '[]') || jsonb_build_object(
-            'content', CASE WHEN late THEN $6::jsonb ELSE m.content END,
+            'content', CASE WHEN late THEN $7::jsonb ELSE m.content END,
             'at', CASE WHEN late THEN now() ELSE coalesce(m.edited_at, m.created_at) END,
-            'edit', jsonb_build_object('occurred_at', $7::timestamptz, 'number', $8::uuid)),
-        content = CASE WHEN late THEN m.content ELSE $6::jsonb END,
+            'edit', jsonb_build_object('occurred_at', $8::timestamptz, 'number', $9::uuid)),
+        content = CASE WHEN late THEN m.content ELSE $7::jsonb END,
         edited_at = CASE WHEN late THEN m.edited_at ELSE now() END
     FROM meant WHERE (m.shop_id, m.id) = (meant.shop_id, meant.id)
     RETURNING m.id, m.conversation_id, meant.contact_id, late
-"""
-DELETE: Final = """
+"""  # noqa: S608
+DELETE: Final = f"""
+    WITH meant AS (SELECT m.shop_id, m.id, i.contact_id {MEANT})
     UPDATE messages m SET deleted_at = coalesce(m.deleted_at, now())
-    FROM identities i
-    WHERE m.shop_id = $1 AND m.channel_id = $2 AND m.external_id = $5
-      AND (i.shop_id, i.id) = (m.shop_id, m.identity_id) AND i.contact_id = (
-          SELECT k.contact_id FROM identities k
-          WHERE (k.shop_id, k.channel_type, k.account, k.peer) = ($1, i.channel_type, $3, $4))
-    RETURNING m.id, m.conversation_id, i.contact_id
-"""
+    FROM meant WHERE (m.shop_id, m.id) = (meant.shop_id, meant.id)
+    RETURNING m.id, m.conversation_id, meant.contact_id
+"""  # noqa: S608
 BLOCK: Final = """
     UPDATE identities i SET blocked_at = $5
     WHERE i.shop_id = $1 AND i.channel_type = $2 AND i.account = $3 AND i.peer = $4
@@ -230,8 +230,7 @@ async def land_changes(connection: AsyncConnection, fresh: Sequence[Arrival]) ->
         if row is None or not row["late"]:
             news.append(await changed(connection, arrival, row, "message.edited"))
     for arrival in (a for a in fresh if isinstance(a.event, MessageDeleted)):
-        assert isinstance(arrival.event, MessageDeleted)
-        row = await raw.fetchrow(DELETE, *which(arrival), arrival.event.external_id)
+        row = await raw.fetchrow(DELETE, *which(arrival))
         news.append(await changed(connection, arrival, row, "message.deleted"))
     return news
 
@@ -243,7 +242,7 @@ async def edit(raw: Any, arrival: Arrival) -> Any:
     content = fetching.claimed(event.content)
     occurred_at = None if event.occurred_at == UNDATED else event.occurred_at
     said = content.model_dump_json(exclude_none=True)
-    row = await raw.fetchrow(EDIT, *which(arrival), event.external_id, said, occurred_at, arrival.number)
+    row = await raw.fetchrow(EDIT, *which(arrival), said, occurred_at, arrival.number)
     if row is not None:
         await order_files(raw, arrival, row["id"], content)
     return row
@@ -262,8 +261,11 @@ async def order_files(raw: Any, arrival: Arrival, message_id: uuid.UUID, content
 
 
 def which(arrival: Arrival) -> tuple[Any, ...]:
+    """The message that an edit or a deletion speaks of."""
+    assert isinstance(arrival.event, MessageEdited | MessageDeleted)
     address = arrival.event.address
-    return arrival.channel.shop_id, arrival.channel.id, address.account, address.peer
+    channel = arrival.channel
+    return channel.shop_id, channel.id, address.channel, address.account, address.peer, arrival.event.external_id
 
 
 async def changed(connection: AsyncConnection, arrival: Arrival, row: Any, kind: str) -> NewEvent:

@@ -366,6 +366,25 @@ async def test_what_is_said_in_the_phone_app_is_shown_and_counts_for_nobody(
     ]
 
 
+async def test_after_a_call_what_was_written_before_can_still_be_marked_as_read(
+    number: Number, http: httpx.AsyncClient
+) -> None:
+    ana = number.server.customer()
+    ana.writes("Can you call me?")
+    ana.calls()
+    await tell(number, http, HookPlan())
+    _, call = await number.until_said(2)
+    assert (call.content.kind, call.content.what) == ("opaque", "call: not answered")  # type: ignore[union-attr]
+    conversation = await number.conversation()
+    assert (await number.shop.client.conversations.read(conversation.id, up_to=call.id)).told_customer
+    await number.shop.client.conversations.typing(conversation.id)
+
+    async def shown() -> list[str]:
+        return ana.signals
+
+    assert await eventually(shown, lambda signals: len(signals) == 2) == ["read", "typing"]
+
+
 async def test_the_check_says_in_words_what_is_wrong(number: Number, shop: Shop) -> None:
     async def problems() -> Sequence[str]:
         return (await shop.client.channels.check(number.channel)).problems

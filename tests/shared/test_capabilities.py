@@ -97,6 +97,17 @@ def test_what_the_channel_cannot_carry_is_refused_with_the_reason(
     assert caught.value.fate is Fate.NEVER
 
 
+def test_what_goes_above_buttons_may_be_shorter_than_a_text_and_ids_tell_buttons_apart() -> None:
+    can = Capabilities(text=Level.FULL, buttons=Level.FULL, text_max=100, buttons_text_max=10)
+    red, blue = Option(id="r", label="Red"), Option(id="b", label="Blue")
+    check_content(can, Text(text="x" * 100))
+    check_content(can, Buttons(text="x" * 10, options=(red, blue)))
+    with pytest.raises(Unsupported, match="takes 10"):
+        check_content(can, Buttons(text="x" * 11, options=(red, blue)))
+    with pytest.raises(Unsupported, match="same id"):
+        check_content(can, Buttons(text="x", options=(red, blue, red)))
+
+
 @given(contents)
 def test_a_channel_that_declares_nothing_carries_nothing(content: Content) -> None:
     with pytest.raises(Unsupported):

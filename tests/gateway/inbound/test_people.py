@@ -416,3 +416,14 @@ async def test_a_warning_is_shown_and_stops_nothing(line: Line) -> None:
     await line.tell(said(line, "account", Reason(code="quality", detail="The quality of this number is low.")))
     assert (await line.shop.client.channels.get(line.channel)).state == "active"
     assert (await line.shop.client.channels.check(line.channel)).ok
+
+
+async def test_a_warning_is_taken_back_and_a_pause_is_not(line: Line) -> None:
+    warning = Reason(code="account_warned", detail="The account is going to be disabled.")
+    await line.tell(said(line, "account", warning), said(line, "account"))
+    states = [
+        event.model_dump()["data"] for event in (await line.shop.client.events_page(types=["channel.state"])).items
+    ]
+    assert [(state.get("state_reason") or {}).get("code") for state in states] == ["account_warned", None]
+    await line.tell(said(line, "account", Reason(code="account_disabled", detail="It is gone.")), said(line, "account"))
+    assert (await line.shop.client.channels.get(line.channel)).state == "paused"

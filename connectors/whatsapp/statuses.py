@@ -36,7 +36,7 @@ def parse_status(change: Change, said: Json) -> Iterator[InboundEvent]:
         yield change.undigested("unknown_status", f"A status that is not known here: {told[:40]!r}.", raw)
         return
     if status is Status.FAILED and words(said, "recipient_participant_id", "recipient_participant_user_id"):
-        return  # one person of a group: the others have it
+        status = Status.SENT  # one member of a group did not get it, and the others may
     reason = reason_of(change, said) if status is Status.FAILED else None
     yield ReceiptReported(
         **change.common(recipient(said), moment(said), raw),

@@ -71,6 +71,7 @@ class Channel(Editable):
     type: str
     name: str
     state: str = "active"
+    state_reason: JsonObject | None = None
     capabilities: JsonObject = {}
     settings: JsonObject = {}
     hook_url: str | None = None

@@ -59,7 +59,10 @@ class ChannelQuestion(Model):
 
 
 class ChannelRecord(Model):
-    """A channel as its connector needs it, secrets in clear: only ever on the bus, never in a log."""
+    """A channel as its connector needs it, secrets in clear: only ever on the bus, never in a log.
+
+    `active`: it takes in what the provider tells; what goes out is held back elsewhere.
+    """
 
     id: str
     type: str

@@ -22,6 +22,7 @@ BY_ID: Final = sa.text("SELECT * FROM channels WHERE shop_id = :shop_id AND id =
 LOCKED: Final = sa.text(
     "SELECT * FROM channels WHERE shop_id = :shop_id AND id = :id AND deleted_at IS NULL FOR UPDATE"
 )
+STOPPING: Final = frozenset({"auth_expired", "account_disabled"})  # until a person has seen to it
 ANY_SHOP: Final = sa.text("SELECT * FROM channels WHERE id = :id AND type = :type AND deleted_at IS NULL")
 ACTIVE: Final = sa.text(
     "SELECT id FROM channels WHERE type = :type AND state = 'active' AND deleted_at IS NULL ORDER BY id"
@@ -146,6 +147,14 @@ def channel_view(core: Core, row: Any) -> ChannelView:
     )
 
 
+def is_stopped(row: Any) -> bool:
+    """Whether the provider's refusal has paused it: then nothing goes out, and what comes in is still taken.
+
+    Customers write on meanwhile, and their words prove themselves by a signature and not by our credentials.
+    """
+    return row.state == "paused" and (row.state_reason or {}).get("code") in STOPPING
+
+
 class ChannelDirectory:
     """Answers `CHANNEL` and `CHANNELS`: the connectors learn from here which channels there are, and their settings."""
 
@@ -166,7 +175,7 @@ class ChannelDirectory:
             channel=ChannelRecord(
                 id=question.channel_id,
                 type=row.type,
-                active=row.state == "active",
+                active=row.state == "active" or is_stopped(row),
                 config=config,
                 hook_url=hook_url(self._core, row) if self._core.settings.public_url else None,
             )

@@ -6,6 +6,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway.channels.store import STOPPING
 from gateway.events.feed import NewEvent
 from gateway.inbound.arrivals import Arrival
 from gateway.receipts.outcomes import PAUSE, ShowChannel
@@ -21,7 +22,6 @@ IN_ORDER: Final = sa.text(
     "WHERE shop_id = :shop_id AND id = :id AND state = 'active' AND state_reason IS NOT NULL RETURNING *"
 )
 ASK_AGAIN: Final = sa.text("UPDATE channels SET templates_synced_at = NULL WHERE shop_id = :shop_id AND id = :id")
-STOPPING: Final = frozenset({"auth_expired", "account_disabled"})
 
 
 async def reports(connection: AsyncConnection, arrivals: Sequence[Arrival], show: ShowChannel) -> list[NewEvent]:

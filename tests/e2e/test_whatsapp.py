@@ -401,6 +401,32 @@ async def test_the_check_says_in_words_what_is_wrong(number: Number, shop: Shop)
     assert "canary" not in found
 
 
+async def test_while_the_token_is_refused_customers_are_heard_and_answers_wait(
+    number: Number, http: httpx.AsyncClient
+) -> None:
+    ana = number.server.customer()
+    ana.writes("Hello?")
+    await tell(number, http)
+    await number.until_said(1)
+    number.server.script([Fault.UNAUTHORIZED])
+    answer = await number.answer("Hello!")
+
+    async def state() -> str:
+        return (await number.shop.client.channels.get(number.channel)).state
+
+    await eventually(state, lambda now: now == "paused")
+    ana.writes("Are you there?")
+    await tell(number, http)
+    await number.until_said(3)
+    await number.shop.client.channels.update(number.channel, state="active")
+    await sees(ana, 1)
+    await tell(number, http)
+    await number.until(answer, "delivered")
+    await number.shop.client.channels.update(number.channel, state="paused")
+    ana.writes("A person has paused it")
+    assert (await number.server.tell(http, number.url, tries=1))[0].statuses == (401,)
+
+
 async def test_only_meta_may_speak(number: Number, http: httpx.AsyncClient) -> None:
     asked = {"hub.mode": "subscribe", "hub.verify_token": VERIFY, "hub.challenge": "1158201444"}
     answer = await http.get(number.url, params=asked)

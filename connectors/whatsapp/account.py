@@ -76,7 +76,7 @@ def parse_errors(change: Change) -> Iterator[InboundEvent]:
     """Errors that belong to no message: something is wrong between Meta and us."""
     for error in parts(change.value, "errors"):
         reason = Reason(code="provider_error", detail=f"WhatsApp reports: {harmless(details_of(error))}")
-        raw = change.around("errors", [error])
+        raw = change.around("errors", error)
         yield ChannelReported(
             **change.common(change.number or "unknown", change.time, raw),
             external_id=digest(raw),

@@ -25,7 +25,8 @@ LAST: Final = "last"  # the note that names the newest message, by which we can 
 GROUP: Final = "group"  # the note that the partner is a group
 REFERRAL: Final = "referral"  # the note of the ad that led here
 PRODUCT: Final = "product"  # the note of the product that the customer asks about
-ABOUT_AD: Final = ("source_type", "source_id", "source_url", "headline", "body", "ctwa_clid")
+ABOUT_AD: Final[tuple[str, ...]] = ("source_type", "source_id", "source_url", "headline", "body", "ctwa_clid")
+ABOUT_PRODUCT: Final = ("catalog_id", "product_retailer_id")
 NOTE_MAX: Final = 1000
 LEAVING: Final = frozenset({"user_changed_number", "customer_changed_number"})
 MOVES: Final = LEAVING | {"user_changed_user_id"}
@@ -40,10 +41,9 @@ def parse_message(change: Change, said: Json) -> Iterator[InboundEvent]:
     if kind == "system":
         yield from parse_system(change, said)
         return
-    ids, group = ids_in(said, SENDER_OF), words(said, "group_id")
-    alone = len(parts(change.value, "messages")) == 1
-    raw = change.around("messages", said, contact_for(change.value, ids, alone=alone))
-    peer, sender = who(change.value, ids, alone=alone) or nobody(change.value, id_of(said))
+    found, raw = partner_in(change, "messages", said, SENDER_OF)
+    group = words(said, "group_id")
+    peer, sender = found or nobody(change.value, id_of(said))
     if group is not None:  # a group is one partner; who of it wrote is the message's sender
         peer, sender = group, Sender(name=sender.name, username=sender.username, phone=sender.phone, group="")
     common = change.common(peer, moment(said), raw)
@@ -62,9 +62,14 @@ def parse_message(change: Change, said: Json) -> Iterator[InboundEvent]:
         )
 
 
-def ids_in(said: Json, names: tuple[str, str, str]) -> Ids:
-    user, parent, phone = names
-    return ids_of(words(said, user), words(said, parent), words(said, phone))
+def partner_in(
+    change: Change, kind: str, said: Json, names: tuple[str, str, str]
+) -> tuple[tuple[str, Sender] | None, bytes]:
+    """Whom an item names under these names, and the raw words of it with what stands beside it of them."""
+    ids = ids_of(*(words(said, name) for name in names))
+    alone = len(parts(change.value, kind)) == 1
+    raw = change.around(kind, said, contact_for(change.value, ids, alone=alone))
+    return who(change.value, ids, alone=alone), raw
 
 
 def notes_of(said: Json, group: str | None) -> dict[str, JsonValue]:
@@ -72,16 +77,12 @@ def notes_of(said: Json, group: str | None) -> dict[str, JsonValue]:
     notes: dict[str, JsonValue] = {LAST: id_of(said)}
     if group is not None:
         notes[GROUP] = True
-    ad = part(said, "referral")
-    if ad:
-        notes[REFERRAL] = {name: (words(ad, name) or "")[:NOTE_MAX] for name in ABOUT_AD if words(ad, name)}
-    product = part(said, "context", "referred_product")
-    if product:
-        notes[PRODUCT] = {
-            name: (words(product, name) or "")[:NOTE_MAX]
-            for name in ("catalog_id", "product_retailer_id")
-            if words(product, name)
-        }
+    for note, told, names in (
+        (REFERRAL, part(said, "referral"), ABOUT_AD),
+        (PRODUCT, part(said, "context", "referred_product"), ABOUT_PRODUCT),
+    ):
+        if told:
+            notes[note] = {name: text[:NOTE_MAX] for name in names if (text := words(told, name))}
     return notes
 
 
@@ -159,10 +160,8 @@ def pairs(old: Ids, new: Ids, kind: str) -> Iterator[tuple[str, str]]:
 
 def parse_echo(change: Change, said: Json) -> Iterator[InboundEvent]:
     """Written in the phone app, or by Meta's assistant while it holds the conversation."""
-    ids, group = ids_in(said, RECIPIENT_OF), words(said, "group_id")
-    alone = len(parts(change.value, "message_echoes")) == 1
-    raw = change.around("message_echoes", said, contact_for(change.value, ids, alone=alone))
-    found = who(change.value, ids, alone=alone)
+    found, raw = partner_in(change, "message_echoes", said, RECIPIENT_OF)
+    group = words(said, "group_id")
     peer = group or (found[0] if found else None)
     if peer is None:
         yield change.undigested("nobody", "A message of ours that names nobody to whom it went.", raw)
@@ -186,10 +185,7 @@ def parse_call(change: Change, said: Json) -> Iterator[InboundEvent]:
     if words(said, "event") != "terminate":
         return
     ours = words(said, "direction") == "BUSINESS_INITIATED"
-    ids = ids_in(said, RECIPIENT_OF if ours else SENDER_OF)
-    alone = len(parts(change.value, "calls")) == 1
-    raw = change.around("calls", said, contact_for(change.value, ids, alone=alone))
-    found = who(change.value, ids, alone=alone)
+    found, raw = partner_in(change, "calls", said, RECIPIENT_OF if ours else SENDER_OF)
     if found is None:
         yield change.undigested("nobody", "A call that names nobody.", raw)
         return

@@ -44,10 +44,9 @@ class Change:
         value = {name: self.value[name] for name in BESIDE if name in self.value}
         if contact:
             value["contacts"] = [contact]
-        errors = self.value.get("errors")
-        if errors and kind != "errors":
-            value["errors"] = errors
-        return envelope(self.entry, self.field, {**value, kind: item if kind in WHOLE else [item]})
+        if self.value.get("errors"):  # a message that Meta could not tell has its reason there
+            value["errors"] = self.value["errors"]
+        return envelope(self.entry, self.field, {**value, kind: [item]})
 
     def itself(self) -> bytes:
         return envelope(self.entry, self.field, self.value)
@@ -63,9 +62,6 @@ class Change:
     def undigested(self, code: str, detail: str, raw: bytes) -> Undigested:
         reason = Reason(code=code, detail=detail)
         return Undigested(**self.common("unknown", UNDATED, raw), external_id=digest(raw), reason=reason)
-
-
-WHOLE: Final = frozenset({"errors"})
 
 
 def envelope(entry: Json, field: str, value: Any) -> bytes:

@@ -1,8 +1,7 @@
 """What providers tell of messages of ours: which they mean, by our id, by their own, or by both."""
 
-import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,9 +11,9 @@ from gateway.receipts.line import Carried, Row, own_id
 from shared.events import ReceiptReported
 
 OURS: Final = """
-    SELECT m.id, (SELECT json_object_agg(p.part, p.generation) FROM message_parts p
-                  WHERE (p.shop_id, p.message_id) = (m.shop_id, m.id))::text AS parts
+    SELECT m.id, p.part, p.generation, p.external_id, p.former_ids
     FROM unnest($1::uuid[], $2::uuid[]) AS t (shop_id, id) JOIN messages m USING (shop_id, id)
+    LEFT JOIN message_parts p ON (p.shop_id, p.message_id) = (m.shop_id, m.id)
     WHERE m.direction = 'out' AND m.visibility = 'public'
 """
 
@@ -98,23 +97,33 @@ async def look_up(raw: Any, exact: Sequence[Mention]) -> list[Carried]:
     return carried
 
 
-async def our_messages(raw: Any, named: Sequence[Mention]) -> dict[uuid.UUID | None, dict[int, int]]:
-    """Those of the messages named that there are in the shop, with the generation of each part that has an id."""
+async def our_messages(raw: Any, named: Sequence[Mention]) -> dict[uuid.UUID | None, list[Any]]:
+    """Those of the messages named that there are in the shop, with their parts that have an id."""
     if not named:
         return {}
     shops, ids = [m.arrival.channel.shop_id for m in named], [m.message_id for m in named]
-    return {
-        row["id"]: {int(part): generation for part, generation in json.loads(row["parts"] or "{}").items()}
-        for row in await raw.fetch(OURS, shops, ids)
-    }
+    ours: dict[uuid.UUID | None, list[Any]] = {}
+    for row in await raw.fetch(OURS, shops, ids):
+        ours.setdefault(row["id"], []).extend([] if row["part"] is None else [row])
+    return ours
 
 
-def told_of(mention: Mention, parts: Mapping[int, int]) -> Carried:
-    """The provider's id of a part, which a receipt brought along. If the part has another, it is of another try."""
+def told_of(mention: Mention, parts: Sequence[Any]) -> Carried:
+    """The provider's id of a part, which a receipt brought along."""
     assert mention.message_id is not None
     assert mention.part is not None
     assert mention.external_id is not None
-    if mention.part in parts:
-        mention.generation = parts[mention.part] - 1
+    mention.part, mention.generation = place_of(mention.external_id, mention.part, parts)
     channel = mention.arrival.channel
     return Carried(channel.shop_id, mention.message_id, mention.part, channel.id, mention.external_id)
+
+
+def place_of(external_id: str, part: int, parts: Sequence[Any]) -> tuple[int, int | None]:
+    """The part and the generation of which an id speaks that came with this part's number.
+
+    If the part has another id, this one is of an earlier try. A part without any is of the present one.
+    """
+    present = {row["external_id"]: (row["part"], row["generation"]) for row in parts}
+    former = {id: (row["part"], row["generation"] - 1) for row in parts for id in row["former_ids"]}
+    other = next((row["generation"] - 1 for row in parts if row["part"] == part), None)
+    return present.get(external_id) or former.get(external_id) or (part, other)

@@ -15,6 +15,7 @@ from tests.gateway.receipts.answering import (
     ended,
     on_its_way,
     parked,
+    see,
     settled,
     someone_on,
     status,
@@ -133,6 +134,33 @@ async def test_somebody_unknown_is_believed_if_only_one_message_has_the_id(
     mark = {"evidence": Evidence.WATERMARK}
     await stranger.tell(stranger.receipt(Status.READ, up_to_id=number, **mark))
     assert (await status(customer, message), await status(customer, ours)) == ("read", "sent")
+
+
+async def test_a_receipt_with_both_ids_that_names_somebody_else_speaks_of_the_try_whose_id_it_names(
+    customer: Customer, other: Customer, script: Script
+) -> None:
+    first, second = fresh("wamid"), fresh("wamid")
+    message = await sent_as(customer, script, first)
+    await other.tell(other.receipt(Status.FAILED, first, message_id=message.id, reason=GONE))
+    assert await status(customer, message) == "failed"
+    script.then(Sent(external_ids=(second,)))
+    await customer.shop.client.messages.retry(message.id)
+    await settled(customer, message, "sent")
+    await other.tell(other.receipt(Status.FAILED, first, message_id=message.id, reason=GONE))
+    assert await status(customer, message) == "sent"
+    await other.tell(other.receipt(Status.FAILED, second, message_id=message.id, reason=GONE))
+    assert await status(customer, message) == "failed"
+    assert [part.external_id for part in (await see(customer, message)).parts] == [second]
+
+
+async def test_a_receipt_with_both_ids_that_names_somebody_else_finds_the_part_by_theirs(
+    customer: Customer, other: Customer, script: Script
+) -> None:
+    one, two = fresh("wamid"), fresh("wamid")
+    message = await sent_as(customer, script, one, two)
+    await other.tell(other.receipt(Status.FAILED, two, message_id=message.id, reason=GONE))
+    failed = await see(customer, message)
+    assert [(part.external_id, part.status) for part in failed.parts] == [(one, "sent"), (two, "failed")]
 
 
 async def test_a_receipt_of_an_unknown_customer_that_comes_too_early_is_matched_later(customer: Customer) -> None:

@@ -1,12 +1,14 @@
 """What we ask of a channel."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
 from shared.content import Content, Media
 from shared.events import Address
 from shared.model import Model, Notes, Str, Time
+
+LEFT_OUT: Final = ""  # stands for the id of a part that was not sent, since it had gone out already
 
 
 class Command(Model):
@@ -17,7 +19,7 @@ class Command(Model):
 
 
 class SendMessage(Command):
-    """`from_part` > 0 resumes a message of which the earlier parts have gone out already."""
+    """`from_part` > 0 resumes a message of which the earlier parts have gone out already; `skip` names later ones."""
 
     kind: Literal["send_message"] = "send_message"
     message_id: str
@@ -26,6 +28,10 @@ class SendMessage(Command):
     author_name: Str | None = None
     subject: Str | None = None
     from_part: int = Field(default=0, ge=0)
+    skip: tuple[int, ...] = ()
+
+    def leaves_out(self, part: int) -> bool:
+        return part < self.from_part or part in self.skip
 
 
 class EditMessage(Command):
@@ -73,6 +79,7 @@ class Sent(Model):
     """The provider took it. One message may have become several; what was lost on the way is said."""
 
     external_ids: tuple[Str, ...]
+    """Of the parts from `from_part` on, each in its place: `LEFT_OUT` for one that was."""
     degraded: tuple[Str, ...] = ()
     confirmed: bool = True
     """False where the provider only promises to try (ACCEPTED rather than SENT)."""

@@ -78,7 +78,7 @@ class SendError(ShopbellError):
     fate: ClassVar[Fate]
     retry_after_s: float | None = None
     sent: tuple[str, ...] = ()
-    """External ids of the parts that went out before this happened; the next attempt starts behind them."""
+    """External ids as in `Sent`, of the parts before the one at which this happened; there the next attempt starts."""
 
     def after(self, sent: Sequence[str]) -> Self:
         """The same error, of a message of which these parts went out."""

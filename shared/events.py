@@ -91,7 +91,10 @@ class Fate(StrEnum):
 
 
 class SendOutcome(Model):
-    """How one attempt of ours ended, as the connector saw it. `fate` is None when it went out."""
+    """How one attempt of ours ended, as the connector saw it. `fate` is None when it went out.
+
+    `external_ids` as in `Sent`; of an attempt that did not go out whole, of the parts before the one where it stopped.
+    """
 
     attempt: int = Field(ge=1)
     external_ids: tuple[Str, ...] = ()

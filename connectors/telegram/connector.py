@@ -33,7 +33,7 @@ from connectors.telegram.polling import Poller
 from connectors.telegram.refusals import GONE, NOT_MODIFIED, UNCLEAR, accepted, is_refusal, meaning_of
 from connectors.telegram.session import HttpxSession
 from connectors.telegram.telling import CALLBACK
-from shared.commands import DeleteMessage, EditMessage, MarkRead, SendMessage, Sent, SetTyping
+from shared.commands import LEFT_OUT, DeleteMessage, EditMessage, MarkRead, SendMessage, Sent, SetTyping
 from shared.connector import ChannelType, Connector, Fetched, Health, Hook, Port, Sink
 from shared.content import Media
 from shared.errors import BadSignature, Rejected, SendError, Unavailable, Uncertain
@@ -116,19 +116,22 @@ class Telegram(Connector):
 
     async def send(self, command: SendMessage) -> Sent:
         plan = render_message(command, self.port.files)
-        sent: list[str] = []
+        sent: list[str] = []  # from the first part on
         degraded = list(plan.degraded)
-        for step in plan.behind(command.from_part):
+        for step, parts in plan.numbered():
+            if all(map(command.leaves_out, parts)):
+                sent += [LEFT_OUT] * len(parts)
+                continue
             try:
                 numbers, loss = await self._take_step(step)
             except SendError as error:
-                error.after(sent)
+                error.after(sent[command.from_part :])
                 raise
             sent += (
                 [step.known_as] if step.known_as else [external_id(number, scope_for(command)) for number in numbers]
             )
             degraded += [loss] if loss and loss not in degraded else []
-        return Sent(external_ids=tuple(sent), degraded=tuple(degraded))
+        return Sent(external_ids=tuple(sent[command.from_part :]), degraded=tuple(degraded))
 
     async def _take_step(self, step: Step) -> tuple[list[int], str | None]:
         """The numbers of the messages that came of it, and what was lost by taking another way."""

@@ -77,12 +77,12 @@ class Plan:
     steps: tuple[Step, ...]
     degraded: tuple[str, ...] = ()
 
-    def behind(self, messages: int) -> Iterator[Step]:
-        """The steps after those that made so many messages."""
+    def numbered(self) -> Iterator[tuple[Step, range]]:
+        """The steps, with the numbers of the messages that each makes."""
+        first = 0
         for step in self.steps:
-            if messages < step.messages:
-                yield step
-            messages -= step.messages
+            yield step, range(first, first + step.messages)
+            first += step.messages
 
 
 def scope_for(command: Command) -> str:

@@ -16,7 +16,7 @@ from connectors.whatsapp.outbound import Plan, render_message, render_read, rend
 from connectors.whatsapp.people import phone_in
 from connectors.whatsapp.reading import Json, number, part, parts, words
 from connectors.whatsapp.refusals import RIGHTS, UNCLEAR, UNKNOWN_NUMBER
-from shared.commands import MarkRead, SendMessage, Sent, SetTyping
+from shared.commands import LEFT_OUT, MarkRead, SendMessage, Sent, SetTyping
 from shared.connector import ChannelType, Connector, Fetched, Health, Hook, HookReply, Port, Sink
 from shared.content import Media
 from shared.errors import AuthExpired, BadSignature, Malformed, Rejected, SendError, Unavailable, Uncertain
@@ -89,6 +89,9 @@ class WhatsApp(Connector):
         sent: list[str] = []
         answer: Json = {}
         for place in range(command.from_part, len(plan.steps)):
+            if command.leaves_out(place):
+                sent.append(LEFT_OUT)
+                continue
             try:
                 answer = await self._send_step(plan, place)
                 sent.append(id_in(answer))

@@ -143,6 +143,7 @@ async def retry(connection: AsyncConnection, core: Core, principal: Principal, k
     moved = (message["channel_id"], message["identity_id"]) != (row.channel_id, row.identity_id)
     if moved:
         await raw.execute(SENT_ELSEWHERE, shop_id, key, row.channel_id, row.identity_id)
+    from_part, skip = await begin_again(raw, message, moved=moved)
     command = SendMessage(
         address=address_of(row),
         context=row.context,
@@ -150,7 +151,8 @@ async def retry(connection: AsyncConnection, core: Core, principal: Principal, k
         content=await as_the_channel_knows_it(connection, row, content),
         reply_to=external_id_of(quoted),
         author_name=message["author_name"],
-        from_part=await begin_again(raw, message, moved=moved),
+        from_part=from_part,
+        skip=skip,
     )
     await queue.put(
         raw,

@@ -3,7 +3,7 @@
 import json
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from gateway.outbox.queue import DONE, RELEASE
 from gateway.receipts import ledger, matching
 from gateway.receipts.line import Row
 from gateway.receipts.outcomes import marked
+from gateway.receipts.parts import first_part, kept_back
 from shared.commands import FetchMedia, SendMessage
 from shared.connector import ChannelType
 from shared.events import Evidence, Fate, Reason, Status
@@ -82,7 +83,7 @@ async def settle_lapsed(raw: Any, lapsed: Sequence[Any], types: Mapping[str, Cha
         else:
             await raw.execute(DONE, row["shop_id"], row["id"])
             lines += [
-                end_of(row, Status.UNCERTAIN, UNCERTAIN),
+                *await end_of(raw, row, Status.UNCERTAIN, UNCERTAIN),
                 *marked(row, row["shop_id"], row["channel_id"], row["message_id"]),
             ]
     return lines
@@ -98,9 +99,12 @@ def may_repeat(row: Any, types: Mapping[str, ChannelType]) -> bool:
 
 async def fail_over(raw: Any, over: Sequence[Any]) -> list[Row]:
     """Take out what will not be sent any more. Signals go without a word."""
+    lines = []
     for row in over:
         await raw.execute(DONE, row["shop_id"], row["id"])
-    return [end_of(row, Status.FAILED, why_over(row)) for row in over if row["kind"] == "send_message"]
+        if row["kind"] == "send_message":
+            lines += await end_of(raw, row, Status.FAILED, why_over(row))
+    return lines
 
 
 def why_over(row: Any) -> Reason:
@@ -114,21 +118,22 @@ def why_over(row: Any) -> Reason:
     return Reason(code="deadline", detail="It could not be sent in time.")
 
 
-def end_of(row: Any, status: Status, reason: Reason) -> Row:
-    """The line for the part with which the command would have gone on."""
-    message_id = row["message_id"]
+async def end_of(raw: Any, row: Any, status: Status, reason: Reason) -> list[Row]:
+    """The lines for the parts that the command would have sent."""
+    shop_id, message_id = row["shop_id"], row["message_id"]
     assert isinstance(message_id, uuid.UUID)
-    return Row(
-        row["shop_id"],
+    begins = first_part(SendMessage.model_validate_json(row["command"]))
+    line = Row(
+        shop_id,
         row["channel_id"],
         message_id,
         status,
         Evidence.NONE,
         None,
-        part=SendMessage.model_validate_json(row["command"]).from_part or None,
         attempt=row["attempts"] or None,
         reason=reason,
     )
+    return [replace(line, part=part) for part in await kept_back(raw, shop_id, message_id, begins)]
 
 
 def lost_file(row: Any) -> MediaReport:

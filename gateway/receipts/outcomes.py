@@ -15,16 +15,18 @@ from gateway.events.feed import NewEvent
 from gateway.inbound.arrivals import Arrival
 from gateway.outbox.queue import DONE, backoff_s
 from gateway.receipts.line import Carried, Row, own_id
-from gateway.receipts.parts import Key
+from gateway.receipts.parts import Key, first_part, kept_back
 from gateway.views import ChannelView
-from shared.commands import SendMessage
+from shared.commands import LEFT_OUT, SendMessage
 from shared.events import Evidence, Fate, Reason, ReceiptReported, SendOutcome, Status
 
 MINE: Final = """
     SELECT id, state, attempts, attempts_before, deadline_at <= now() AS late, pace, command, mark::text AS mark
     FROM outbox WHERE shop_id = $1 AND message_id = $2 AND kind = 'send_message' FOR UPDATE
 """
-LINES_OF: Final = "SELECT status, part FROM receipts WHERE shop_id = $1 AND message_id = $2 AND attempt = $3"
+LINES_OF: Final = """
+    SELECT status, part FROM receipts WHERE shop_id = $1 AND message_id = $2 AND attempt = $3 ORDER BY part NULLS FIRST
+"""
 # The last try is made shortly before the deadline: whether it went out should be known by then.
 AGAIN: Final = """
     UPDATE outbox SET state = 'ready', lease_until = NULL, mark = NULL, command = $4, last_reason = $5::jsonb,
@@ -56,22 +58,26 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """An attempt that has ended. `row` is its command in the outbox; None if it had been given up as uncertain."""
+    """An attempt that has ended. `row` is its command in the outbox; None if it had been given up as uncertain.
+
+    `first_part` None: it sent the whole message.
+    """
 
     arrival: Arrival
     event: ReceiptReported
     outcome: SendOutcome
     message_id: uuid.UUID
-    first_part: int
+    first_part: int | None
     row: Any | None
 
     @property
-    def stopped_at(self) -> int:
-        """The part at which it ended, if it did not go out whole."""
-        return self.first_part + len(self.outcome.external_ids)
+    def stopped_at(self) -> int | None:
+        """The part at which it ended, if it did not go out whole; None if nothing of the whole message did."""
+        told = len(self.outcome.external_ids)
+        return (self.first_part or 0) + told if told else self.first_part
 
     def line(self, status: Status, *, part: int | None = None, reason: Reason | None = None) -> Row:
-        """A line that this attempt means. Of the first part nothing need be said but of the whole."""
+        """A line that this attempt means."""
         channel, event = self.arrival.channel, self.event
         return Row(
             channel.shop_id,
@@ -80,7 +86,7 @@ class Attempt:
             status,
             event.evidence if status is event.status else Evidence.NONE,
             event.occurred_at,
-            part=part or None,
+            part=part,
             attempt=self.outcome.attempt,
             reason=reason,
         )
@@ -89,7 +95,8 @@ class Attempt:
         channel = self.arrival.channel
         return [
             Carried(channel.shop_id, self.message_id, part, channel.id, external_id, self.outcome.attempt)
-            for part, external_id in enumerate(self.outcome.external_ids, self.first_part)
+            for part, external_id in enumerate(self.outcome.external_ids, self.first_part or 0)
+            if external_id != LEFT_OUT
         ]
 
 
@@ -113,8 +120,8 @@ async def finish_one(
     raw, shop_id = await driver(connection), arrival.channel.shop_id
     row = await raw.fetchrow(MINE, shop_id, message_id)
     if row is not None and is_of(event.outcome, row):
-        first_part = SendMessage.model_validate_json(row["command"]).from_part
-        attempt = Attempt(arrival, event, event.outcome, message_id, first_part, row)
+        first = first_part(SendMessage.model_validate_json(row["command"]))
+        attempt = Attempt(arrival, event, event.outcome, message_id, first, row)
         await end(raw, attempt, finished)
         if event.outcome.fate is Fate.PAUSE:
             await pause(connection, arrival, event.reason, finished, show_channel)
@@ -123,10 +130,10 @@ async def finish_one(
     doubt = next((line for line in known if line["status"] == Status.UNCERTAIN), None)
     overtaken = row is not None and row["attempts_before"] < event.outcome.attempt  # the same command is out again
     if doubt is not None and not overtaken:
-        attempt = Attempt(arrival, event, event.outcome, message_id, doubt["part"] or 0, None)
-        resolve(attempt, finished)
+        attempt = Attempt(arrival, event, event.outcome, message_id, doubt["part"], None)
+        await resolve(raw, attempt, finished)
     elif event.outcome.fate is None and not known:
-        finished.lines.append(Attempt(arrival, event, event.outcome, message_id, 0, None).line(event.status))
+        finished.lines.append(Attempt(arrival, event, event.outcome, message_id, None, None).line(event.status))
 
 
 def is_of(outcome: SendOutcome, row: Any) -> bool:
@@ -145,10 +152,11 @@ async def end(raw: Any, attempt: Attempt, finished: Finished) -> None:
     shop_id = attempt.arrival.channel.shop_id
     match outcome.fate:
         case None | Fate.ASK | Fate.NEVER:
-            resolve(attempt, finished)
+            await resolve(raw, attempt, finished)
         case Fate.LATER if row["late"]:
             why = event.reason.detail if event.reason else "the channel could not be reached"
-            resolve(attempt, finished, Reason(code="deadline", detail=f"Given up after the last try: {why}"))
+            given_up = Reason(code="deadline", detail=f"Given up after the last try: {why}")
+            await resolve(raw, attempt, finished, given_up)
         case Fate.LATER | Fate.PAUSE:
             await plan_next(raw, attempt, finished)
             return
@@ -156,7 +164,7 @@ async def end(raw: Any, attempt: Attempt, finished: Finished) -> None:
     await raw.execute(DONE, shop_id, row["id"])
 
 
-def resolve(attempt: Attempt, finished: Finished, reason: Reason | None = None) -> None:
+async def resolve(raw: Any, attempt: Attempt, finished: Finished, reason: Reason | None = None) -> None:
     """Say what became of a message by an attempt after which there is no other."""
     event, outcome = attempt.event, attempt.outcome
     keep(attempt, finished)
@@ -165,7 +173,8 @@ def resolve(attempt: Attempt, finished: Finished, reason: Reason | None = None) 
         return
     status = Status.UNCERTAIN if outcome.fate is Fate.ASK else Status.FAILED
     went_out(attempt, finished)
-    finished.lines.append(attempt.line(status, part=attempt.stopped_at, reason=reason or event.reason))
+    parts = await kept_back(raw, attempt.arrival.channel.shop_id, attempt.message_id, attempt.stopped_at)
+    finished.lines += [attempt.line(status, part=part, reason=reason or event.reason) for part in parts]
 
 
 async def plan_next(raw: Any, attempt: Attempt, finished: Finished) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from gateway.receipts.line import Carried
+from shared.commands import SendMessage
 
 # To which of a person's retries (1 is the first sending) something belongs. Attempts are counted on across retries, and
 # the last attempt of each stands in the ledger. What names no attempt is of the present one, unless that one still
@@ -43,6 +44,11 @@ DEGRADED: Final = """
         GROUP BY what ORDER BY min(n))
     WHERE shop_id = $1 AND id = $2
 """
+# What a retry has to send again and has not sent yet.
+TO_COME: Final = """
+    SELECT p.part FROM message_parts p JOIN messages m ON (m.shop_id, m.id) = (p.shop_id, p.message_id)
+    WHERE (p.shop_id, p.message_id) = ($1, $2) AND p.generation < m.generation AND p.part > $3 ORDER BY p.part
+"""
 
 Key = tuple[uuid.UUID, uuid.UUID]  # shop and message
 
@@ -68,6 +74,18 @@ def rounds(carried: Iterable[Carried]) -> Iterator[Sequence[Carried]]:
         first = {(part.message_id, part.part): part for part in reversed(waiting)}
         yield list(first.values())
         waiting = [part for part in waiting if first[part.message_id, part.part] is not part]
+
+
+def first_part(command: SendMessage) -> int | None:
+    """The part with which a command begins; None if it is the whole message that it sends."""
+    return command.from_part if command.from_part or command.skip else None
+
+
+async def kept_back(raw: Any, shop_id: uuid.UUID, message_id: uuid.UUID, stopped_at: int | None) -> list[int | None]:
+    """The parts that do not go out if there is no attempt after one that stopped here; None is the whole message."""
+    if stopped_at is None:
+        return [None]
+    return [stopped_at, *(row["part"] for row in await raw.fetch(TO_COME, shop_id, message_id, stopped_at))]
 
 
 async def save_degraded(raw: Any, degraded: Mapping[Key, Sequence[str]]) -> None:

@@ -1,5 +1,6 @@
-"""A person's retry: it begins a new generation, and behind the parts that the provider has already."""
+"""A person's retry: it begins a new generation, and leaves out the parts that the provider has already."""
 
+import itertools
 import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -19,14 +20,14 @@ NEXT_GENERATION: Final = """
 """
 # What has gone out belongs to the retry as well; the rest is to come, whatever became of it before.
 BELONG_TO_IT: Final = """
-    UPDATE message_parts SET generation = CASE WHEN part < $3 THEN $4 ELSE generation END,
-        status = CASE WHEN part < $3 THEN status END
+    UPDATE message_parts SET generation = CASE WHEN part = ANY($3) THEN $4 ELSE generation END,
+        status = CASE WHEN part = ANY($3) THEN status END
     WHERE shop_id = $1 AND message_id = $2
 """
 
 
-async def begin_again(raw: Any, message: Mapping[str, Any], *, moved: bool) -> int:
-    """Start the next generation of a locked message; the part with which to begin.
+async def begin_again(raw: Any, message: Mapping[str, Any], *, moved: bool) -> tuple[int, tuple[int, ...]]:
+    """Start the next generation of a locked message; the part with which to begin, and the later ones to leave out.
 
     `message` has `shop_id`, `id`, `channel_id`, `generation` and `external_id`. `moved`: it goes out elsewhere than
     before, so that nothing of it is there yet.
@@ -34,12 +35,14 @@ async def begin_again(raw: Any, message: Mapping[str, Any], *, moved: bool) -> i
     shop_id, key = message["shop_id"], message["id"]
     if moved:
         await raw.execute(MOVED, shop_id, key)
-    standings = await parts_that_went_out(raw, message)
-    await raw.execute(NEXT_GENERATION, shop_id, key, len(standings))
-    await raw.execute(BELONG_TO_IT, shop_id, key, len(standings), message["generation"] + 1)
-    if standings:
-        await ledger.record(raw, carried_over(message, standings))
-    return len(standings)
+    out = await parts_that_went_out(raw, message)
+    first = next(part for part in itertools.count() if part not in out)
+    await raw.execute(NEXT_GENERATION, shop_id, key, len(out))
+    await raw.execute(BELONG_TO_IT, shop_id, key, list(out), message["generation"] + 1)
+    if out:
+        waits = row(message, first, Standing(Status.QUEUED, Evidence.NONE))
+        await ledger.record(raw, [*carried_over(message, out), waits])
+    return first, tuple(part for part in out if part > first)
 
 
 async def last_attempt(raw: Any, shop_id: uuid.UUID, key: uuid.UUID) -> int:
@@ -48,23 +51,22 @@ async def last_attempt(raw: Any, shop_id: uuid.UUID, key: uuid.UUID) -> int:
     return number
 
 
-async def parts_that_went_out(raw: Any, message: Mapping[str, Any]) -> list[Standing]:
-    """Where the first parts stand, up to the one with which something is wrong."""
+async def parts_that_went_out(raw: Any, message: Mapping[str, Any]) -> dict[int, Standing]:
+    """The parts with which nothing is wrong, in their order, and where they stand."""
     known = (await ledger.parts_of(raw, [message]))[message["id"]]
     standings = await standings_of(raw, message, known)
-    out = []
-    for part in range(len(known)):
-        if part not in known or RANK.get(standings[part].status, 0) < ACCEPTED:
-            break
-        out.append(standings[part])
-    return out
+    return {
+        part: standing
+        for part, standing in standings.items()
+        if part in known and RANK.get(standing.status, 0) >= ACCEPTED
+    }
 
 
 async def doubted_parts(raw: Any, message: Mapping[str, Any]) -> list[int | None]:
     """The parts of which nobody knows whether they arrived; None for a message of which nothing is known."""
     known = (await ledger.parts_of(raw, [message]))[message["id"]]
     standings = await standings_of(raw, message, known)
-    return [part or None for part, standing in standings.items() if standing.status is Status.UNCERTAIN]
+    return [part if known else None for part, standing in standings.items() if standing.status is Status.UNCERTAIN]
 
 
 async def standings_of(raw: Any, message: Mapping[str, Any], parts: Iterable[int]) -> dict[int, Standing]:
@@ -72,14 +74,14 @@ async def standings_of(raw: Any, message: Mapping[str, Any], parts: Iterable[int
     return fold_parts(entries, generation=message["generation"], parts=parts)
 
 
-def carried_over(message: Mapping[str, Any], standings: list[Standing]) -> list[Row]:
-    """The parts that are out, as lines of the new generation, and the one that waits to go."""
+def carried_over(message: Mapping[str, Any], out: Mapping[int, Standing]) -> list[Row]:
+    """The parts that are out, as lines of the new generation."""
     rows = []
-    for part, standing in enumerate(standings):
+    for part, standing in out.items():
         if standing.evidence in INFERENCES:  # which is nothing without a proof of the same generation
             rows.append(row(message, part, Standing(Status.SENT, Evidence.PROVIDER_ACCEPT)))
         rows.append(row(message, part, standing))
-    return [*rows, row(message, len(standings), Standing(Status.QUEUED, Evidence.NONE))]
+    return rows
 
 
 def row(message: Mapping[str, Any], part: int, standing: Standing) -> Row:

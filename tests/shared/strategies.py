@@ -230,6 +230,7 @@ commands: Final[st.SearchStrategy[AnyCommand]] = st.one_of(
         author_name=maybe_text,
         subject=maybe_text,
         from_part=st.integers(0, 3),
+        skip=st.lists(st.integers(0, 9), max_size=2).map(tuple),
     ),
     command(EditMessage, message_id=plain, external_ids=ids, content=contents),
     command(DeleteMessage, message_id=plain, external_ids=ids),

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from connectors.telegram.simulator import TelegramSimulator, refused
-from shared.commands import DeleteMessage, EditMessage, MarkRead, SetTyping
+from shared.commands import LEFT_OUT, DeleteMessage, EditMessage, MarkRead, SetTyping
 from shared.content import (
     Album,
     Buttons,
@@ -278,6 +278,41 @@ async def test_an_album_that_broke_off_goes_on_behind_what_arrived(server: Teleg
     await connect(server).send(reply(album, from_part=2))
     assert [one.kind for one in server.customer(ANN).sees] == ["photo", "photo", "document"]
     server.assert_nothing_taken_twice()
+
+
+async def test_parts_that_went_out_are_left_out(server: TelegramSimulator) -> None:
+    message = Text(text="a" * 4096 + "b" * 4096 + "c" * 10)
+    sent = await connect(server).send(reply(message, skip=(1,)))
+    first, third = server.customer(ANN).sees
+    assert (first.text[0], third.text[0]) == ("a", "c")
+    assert sent.external_ids == (str(first.number), LEFT_OUT, str(third.number))
+
+
+async def test_what_broke_off_behind_a_part_that_was_left_out_counts_it(server: TelegramSimulator) -> None:
+    server.script([Fault.OK, Fault.THROTTLED])
+    with pytest.raises(Throttled) as caught:
+        await connect(server).send(reply(Text(text="a" * 4096 + "b" * 4096 + "c" * 10), skip=(1,)))
+    assert caught.value.sent == (str(server.customer(ANN).sees[0].number), LEFT_OUT)
+
+
+PIECES = Album(items=(image(), image("att_2"), Media(media="file", attachment="att_3")))
+
+
+async def test_an_album_is_left_out_if_all_of_it_went_out(server: TelegramSimulator) -> None:
+    album = PIECES.model_copy(update={"items": (*PIECES.items[2:], *PIECES.items[:2])})
+    sent = await connect(server).send(reply(album, skip=(1, 2)))
+    (seen,) = server.customer(ANN).sees
+    assert (seen.kind, sent.external_ids) == ("document", (str(seen.number), LEFT_OUT, LEFT_OUT))
+
+
+@pytest.mark.parametrize(("from_part", "skip"), [(0, (1, 2)), (1, (2,))])
+async def test_an_album_of_which_a_part_is_missing_goes_whole(
+    server: TelegramSimulator, from_part: int, skip: tuple[int, ...]
+) -> None:
+    sent = await connect(server).send(reply(PIECES, from_part=from_part, skip=skip))
+    seen = server.customer(ANN).sees
+    assert [one.kind for one in seen] == ["photo", "photo"]
+    assert sent.external_ids == (*(str(one.number) for one in seen[from_part:]), LEFT_OUT)
 
 
 # Other kinds

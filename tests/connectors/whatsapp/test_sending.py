@@ -9,7 +9,7 @@ import pytest
 from connectors.whatsapp.capabilities import CAPABILITIES
 from connectors.whatsapp.simulator import WhatsAppSimulator
 from shared.capabilities import check_content
-from shared.commands import MarkRead, SetTyping
+from shared.commands import LEFT_OUT, MarkRead, SetTyping
 from shared.content import (
     Album,
     Buttons,
@@ -224,6 +224,21 @@ async def test_what_broke_off_goes_on_with_the_part_that_failed(server: WhatsApp
     assert [one.file for one in server.phones[ANA].sees] == [b"one", b"two", b"three"]
     notes = [body["biz_opaque_callback_data"] for body in await posted(server)]
     assert notes == ["msg_1:0", "msg_1:1", "msg_1:1", "msg_1:2"]
+
+
+async def test_parts_that_went_out_are_left_out(server: WhatsAppSimulator) -> None:
+    sent = await connect(server).send(reply(ALBUM, skip=(1,)))
+    first, third = server.phones[ANA].sees
+    assert [first.file, third.file] == [b"one", b"three"]
+    assert sent.external_ids == (first.id, LEFT_OUT, third.id)
+    assert [body["biz_opaque_callback_data"] for body in await posted(server)] == ["msg_1:0", "msg_1:2"]
+
+
+async def test_what_broke_off_behind_a_part_that_was_left_out_counts_it(server: WhatsAppSimulator) -> None:
+    server.script([Fault.OK, Fault.OK, Fault.OK, Fault.THROTTLED])
+    with pytest.raises(Throttled) as caught:
+        await connect(server).send(reply(ALBUM, skip=(1,)))
+    assert caught.value.sent == (server.phones[ANA].sees[0].id, LEFT_OUT)
 
 
 @pytest.mark.parametrize("fault", [Fault.TIMEOUT, Fault.TAKEN_THEN_RESET, Fault.SERVER_ERROR, Fault.TAKEN_THEN_GARBAGE])

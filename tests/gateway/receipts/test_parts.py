@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from shopbell_client import Message
 
-from shared.commands import Sent
+from shared.commands import LEFT_OUT, Sent
 from shared.errors import AuthExpired, Rejected, SendError, Throttled, Unavailable, Uncertain
 from shared.events import Fate, Status
 from shared.ids import MESSAGE, new_id, read_id
@@ -242,6 +242,152 @@ async def test_a_message_that_goes_to_another_channel_begins_anew(
     assert (ids(sent), [call.from_part for call in script_of(elsewhere.channel_id).calls]) == ([number], [0])
     await elsewhere.tell(elsewhere.receipt(Status.DELIVERED, number))
     assert await status(customer, message) == "delivered"
+
+
+# Gaps: parts that went out behind one that did not
+
+
+async def with_gaps(customer: Customer, script: Script, *failing: int) -> tuple[Message, list[str]]:
+    """A message that went out in four parts, of which some failed later."""
+    numbers = [fresh("part") for _ in range(4)]
+    script.then(Sent(external_ids=tuple(numbers)))
+    message = await settled(customer, await answer(customer), "sent")
+    await customer.tell(*(customer.receipt(Status.FAILED, numbers[part], reason=GONE) for part in failing))
+    return await settled(customer, message, "failed"), numbers
+
+
+def asked_for(script: Script) -> list[tuple[int, tuple[int, ...]]]:
+    """With which part each attempt behind the first begins, and what it leaves out."""
+    return [(call.from_part, call.skip) for call in script.calls[1:]]
+
+
+async def test_a_persons_retry_leaves_out_later_parts_that_went_out(customer: Customer, script: Script) -> None:
+    message, (_, b, c, d) = await with_gaps(customer, script, 0)
+    await customer.tell(*(customer.receipt(Status.DELIVERED, number) for number in (b, c, d)))
+    again = fresh("again")
+    script.then(Sent(external_ids=(again,)))
+    waiting = await customer.shop.client.messages.retry(message.id)
+    assert (waiting.status, ways(waiting)) == ("queued", [None, "delivered", "delivered", "delivered"])
+    sent = await settled(customer, message, "sent")
+    assert asked_for(script) == [(0, (1, 2, 3))]
+    assert (ids(sent), ways(sent)) == ([again, b, c, d], ["sent", "delivered", "delivered", "delivered"])
+    await customer.tell(customer.receipt(Status.DELIVERED, again))
+    assert await status(customer, message) == "delivered"
+
+
+async def test_the_ids_of_a_retry_belong_to_the_parts_that_it_sent(customer: Customer, script: Script) -> None:
+    message, (_, b, _, d) = await with_gaps(customer, script, 0, 2)
+    first, third, fifth = fresh("again"), fresh("again"), fresh("more")
+    script.then(Sent(external_ids=(first, LEFT_OUT, third, LEFT_OUT, fifth)))
+    await customer.shop.client.messages.retry(message.id)
+    sent = await settled(customer, message, "sent")
+    assert asked_for(script) == [(0, (1, 3))]
+    assert (ids(sent), ways(sent)) == ([first, b, third, d, fifth], ["sent"] * 5)
+
+
+async def test_the_next_attempt_of_a_retry_leaves_the_same_parts_out(customer: Customer, script: Script) -> None:
+    message, (_, b, _, d) = await with_gaps(customer, script, 0, 2)
+    first, third = fresh("again"), fresh("again")
+    script.then(Unavailable().after([first, LEFT_OUT]), Sent(external_ids=(third, LEFT_OUT)))
+    await customer.shop.client.messages.retry(message.id)
+    await eventually(lambda: see(customer, message), lambda m: ids(m)[0] == first)
+    await hurry(customer)
+    sent = await settled(customer, message, "sent")
+    assert asked_for(script) == [(0, (1, 3)), (2, (1, 3))]
+    assert (ids(sent), ways(sent)) == ([first, b, third, d], ["sent"] * 4)
+
+
+@pytest.mark.parametrize("error", [Rejected("No."), Uncertain("It broke.")])
+async def test_a_retry_that_goes_wrong_says_nothing_of_the_parts_that_it_left_out(
+    customer: Customer, script: Script, error: SendError
+) -> None:
+    message, _ = await with_gaps(customer, script, 0)
+    script.then(error)
+    await customer.shop.client.messages.retry(message.id)
+    wrong = await eventually(lambda: see(customer, message), lambda m: m.failure and m.failure.code == error.code)
+    if wrong.status == "uncertain":
+        wrong = await customer.shop.client.messages.resolve(message.id, status="failed")
+    assert ways(wrong) == ["failed", "sent", "sent", "sent"]
+    await customer.shop.client.messages.retry(message.id)
+    await settled(customer, message, "sent")
+    assert asked_for(script) == [(0, (1, 2, 3)), (0, (1, 2, 3))]
+
+
+async def test_a_retry_whose_time_is_over_says_nothing_of_the_parts_that_it_left_out(
+    customer: Customer, script: Script
+) -> None:
+    message, _ = await with_gaps(customer, script, 0)
+    script.then(Unavailable())
+    await customer.shop.client.messages.retry(message.id)
+    await once_tried(customer, 2)
+    await execute(customer.running, "UPDATE outbox SET deadline_at = now() WHERE shop_id = :id", id=customer.shop.uuid)
+    await customer.running.gateway.relay.sweep()
+    assert ways(await see(customer, message)) == ["failed", "sent", "sent", "sent"]
+
+
+async def test_the_late_answer_of_an_interrupted_retry_tells_which_parts_it_sent(
+    customer: Customer, script: Script
+) -> None:
+    message, (_, b, _, d) = await with_gaps(customer, script, 0, 2)
+    held, first, third = Held(), fresh("again"), fresh("again")
+    script.then(held)
+    await customer.shop.client.messages.retry(message.id)
+    await held.begun.wait()
+    await lapse(customer)
+    doubtful = await see(customer, message)
+    assert (doubtful.status, ways(doubtful)) == ("uncertain", ["uncertain", "sent", "uncertain", "sent"])
+    await customer.tell(ended(customer, message, 2, first, LEFT_OUT, third, LEFT_OUT))
+    sent = await see(customer, message)
+    assert (ids(sent), ways(sent)) == ([first, b, third, d], ["sent"] * 4)
+    held.let_go()
+
+
+@pytest.mark.parametrize("broke_off_at", [0, 2])
+async def test_a_part_that_was_not_reached_again_can_be_retried_when_the_doubt_is_over(
+    customer: Customer, script: Script, broke_off_at: int
+) -> None:
+    message, _ = await with_gaps(customer, script, 0, 2, 3)
+    first, third = fresh("again"), fresh("again")
+    script.then(Uncertain().after([first, LEFT_OUT][:broke_off_at]))
+    await customer.shop.client.messages.retry(message.id)
+    doubtful = await settled(customer, message, "uncertain")
+    assert ways(doubtful)[2:] == ["uncertain", "uncertain"]
+    for part, number in ((0, first), (2, third)):
+        await customer.tell(customer.receipt(Status.DELIVERED, number, message_id=message.id, part=part))
+    assert await status(customer, message) == "uncertain"
+    await customer.shop.client.messages.retry(message.id)
+    await settled(customer, message, "sent")
+    assert asked_for(script)[1:] == [(3, ())]
+
+
+async def test_a_command_that_was_stored_before_parts_were_left_out_is_carried_out(
+    customer: Customer, script: Script
+) -> None:
+    script.then(Unavailable().after([fresh("a")]))
+    message = await answer(customer)
+    await once_tried(customer)
+    await execute(
+        customer.running,
+        "UPDATE outbox SET command = (command::jsonb - 'skip')::text WHERE shop_id = :id",
+        id=customer.shop.uuid,
+    )
+    await hurry(customer)
+    await settled(customer, message, "sent")
+    assert asked_for(script) == [(1, ())]
+
+
+async def test_what_is_said_of_a_part_that_was_left_out_counts_for_the_retry(
+    customer: Customer, script: Script
+) -> None:
+    message, (_, b, _, _) = await with_gaps(customer, script, 0)
+    await customer.shop.client.messages.retry(message.id)
+    await settled(customer, message, "sent")
+    await customer.tell(customer.receipt(Status.FAILED, b, reason=GONE))
+    failed = await see(customer, message)
+    assert (failed.status, ways(failed)) == ("failed", ["sent", "failed", "sent", "sent"])
+    await customer.shop.client.messages.retry(message.id)
+    await settled(customer, message, "sent")
+    assert asked_for(script) == [(0, (1, 2, 3)), (1, (2, 3))]
 
 
 # What was lost on the way

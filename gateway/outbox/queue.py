@@ -11,10 +11,17 @@ PUT: Final = """
                         deadline_at, attempts, attempts_before)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, now() + $10::interval, $11, $11)
 """
+# Its upload may rightly take minutes.
+CARRIES_A_FILE: Final = """
+    outbox.kind = 'send_message' AND EXISTS (
+        SELECT 1 FROM messages m WHERE (m.shop_id, m.id) = (outbox.shop_id, outbox.message_id)
+        AND (m.content->>'kind' IN ('media', 'album') OR m.content->>'header_media' IS NOT NULL))
+"""
 # The head of each lane that is due, in time and not in anyone's hands. A row that another relay has locked is skipped,
 # and hides the rows behind it, since those see it as unfinished.
-CLAIM: Final = """
-    UPDATE outbox SET state = 'sending', attempts = attempts + 1, lease_until = now() + $2::interval
+CLAIM: Final = f"""
+    UPDATE outbox SET state = 'sending', attempts = attempts + 1,
+        lease_until = now() + CASE WHEN {CARRIES_A_FILE} THEN $4::interval ELSE $2::interval END
     WHERE (shop_id, id) IN (
         SELECT o.shop_id, o.id FROM outbox o JOIN channels c ON (c.shop_id, c.id) = (o.shop_id, o.channel_id)
         WHERE o.state = 'ready' AND o.available_at <= now() AND o.deadline_at > now() AND c.state = 'active'
@@ -23,7 +30,7 @@ CLAIM: Final = """
         ORDER BY o.priority, o.id LIMIT $1 FOR UPDATE OF o SKIP LOCKED
     )
     RETURNING *
-"""
+"""  # noqa: S608
 DONE: Final = "DELETE FROM outbox WHERE shop_id = $1 AND id = $2"
 RELEASE: Final = """
     UPDATE outbox SET state = 'ready', lease_until = NULL, mark = NULL, available_at = now() + $3::interval

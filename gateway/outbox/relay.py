@@ -39,8 +39,9 @@ class Share:
     lease: timedelta
 
 
+FILE_LEASE: Final = timedelta(minutes=5)  # also of an answer that carries one
 ANSWERS: Final = Share(files=False, in_flight_max=200, lease=timedelta(seconds=30))
-FILES: Final = Share(files=True, in_flight_max=16, lease=timedelta(minutes=5))
+FILES: Final = Share(files=True, in_flight_max=16, lease=FILE_LEASE)
 REPORTED: Final = frozenset({"send_message", "fetch_media"})  # how they ended comes back as a message of its own
 COMMAND: Final[TypeAdapter[AnyCommand]] = TypeAdapter(AnyCommand)
 RECLAIM: Final = "UPDATE outbox SET lease_until = now() WHERE state = 'sending'"
@@ -96,7 +97,7 @@ class Relay:
             return []
         async with self._db.system() as connection:
             raw = await driver(connection)
-            rows = await raw.fetch(CLAIM, free, self._share.lease, self._share.files)
+            rows = await raw.fetch(CLAIM, free, self._share.lease, self._share.files, FILE_LEASE)
         return sorted(rows, key=lambda row: (row["priority"], row["id"]))
 
     async def _hand_out(self, row: Any) -> None:

@@ -1,7 +1,7 @@
 """A channel that has what the scripted one lacks: accounts, files, templates, reactions, and words about itself."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
@@ -25,6 +25,8 @@ class Wordings:
     """What the provider of one account has, and what it was asked."""
 
     sent: list[SendMessage] = field(default_factory=list)
+    wait: Callable[[], Awaitable[None]] | None = None
+    """What each send waits for."""
     files: dict[str, bytes] = field(default_factory=dict)
     refusals: deque[SendError] = field(default_factory=deque)
     """What the next fetches meet instead of the file."""
@@ -70,6 +72,8 @@ class Wordy(Connector):
 
     async def send(self, command: SendMessage) -> Sent:
         self.wordings.sent.append(command)
+        if self.wordings.wait is not None:
+            await self.wordings.wait()
         return Sent(external_ids=(f"w-{len(self.wordings.sent)}",))
 
     async def fetch_media(self, media: Media, into: Sink) -> Fetched:

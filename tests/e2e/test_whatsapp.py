@@ -350,6 +350,34 @@ async def test_a_failure_that_is_told_later_says_why(
     assert answer.failure.detail
 
 
+async def test_a_retry_of_an_album_sends_only_the_picture_that_failed(number: Number, http: httpx.AsyncClient) -> None:
+    ana = number.server.customer()
+    ana.writes("Pictures, please")
+    await tell(number, http)
+    await number.until_said(1)
+    pictures = [
+        await number.shop.client.attachments.create(f"picture {n}".encode(), name="a.png", mime="image/png")
+        for n in range(4)
+    ]
+    ana.online = False
+    items = [{"kind": "media", "media": "image", "attachment": picture.id} for picture in pictures]
+    album = await number.answer(content={"kind": "album", "items": items})
+    seen = await sees(ana, 4)
+    del ana.seen[seen[0].id]  # it never came
+    number.server.waiting.clear()
+    number.server.report(ana, seen[0], "failed", (131053, "Media upload error"))
+    for one in seen[1:]:
+        number.server.report(ana, one, "delivered")
+    await tell(number, http)
+    album = await number.until(album, "failed")
+    ana.online = True
+    await number.shop.client.messages.retry(album.id)
+    seen = await sees(ana, 4)
+    await tell(number, http)
+    await number.until(album, "delivered")
+    assert sorted(one.file for one in ana.sees) == [f"picture {n}".encode() for n in range(4)]
+
+
 async def test_what_is_said_in_the_phone_app_is_shown_and_counts_for_nobody(
     number: Number, http: httpx.AsyncClient
 ) -> None:

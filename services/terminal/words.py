@@ -15,6 +15,7 @@ from shopbell_client import (
     Message,
     Opaque,
     Order,
+    OrderItem,
     Reaction,
     Ref,
     Template,
@@ -94,14 +95,19 @@ def _said(content: Content) -> str:
             return " ".join((text, *(f"[{option.label}]" for option in options)))
         case Template(name=template):
             return _bracket("template", template)
-        case Order():
-            return _bracket("order")
+        case Order(items=items, text=text):
+            return " ".join(filter(None, (_bracket("order", ", ".join(map(_ordered, items))), text)))
         case Reaction(emoji=emoji):
             return _bracket("reacted", emoji) if emoji else _bracket("took the reaction back")
         case Opaque(what=what):
             return _bracket(what or "something this channel cannot show")
         case _:
             return _bracket(content.kind)
+
+
+def _ordered(item: OrderItem) -> str:
+    price = f"at {item.price} {item.currency or ''}" if item.price else ""
+    return f"{item.quantity or '?'} x {item.product} {price}".strip()
 
 
 def _bracket(*parts: str | None) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 __all__ = ["Album", "Buttons", "Choice", "ContactCard", "Content", "Location", "Media", "Opaque", "Option", "Order"]
-__all__ += ["Reaction", "Template", "TemplateButton", "Text", "UnknownContent"]
+__all__ += ["OrderItem", "Reaction", "Template", "TemplateButton", "Text", "UnknownContent"]
 
 
 class _Part(BaseModel):
@@ -110,12 +110,22 @@ class Template(_Part):
     buttons: tuple[TemplateButton, ...] = ()
 
 
-class Order(BaseModel):
-    """A basket sent from a provider's catalogue; its fields are kept as they came."""
+class OrderItem(_Part):
+    """A product of the provider's catalogue; `price` of one piece, in `currency`. None: the provider did not say."""
 
-    model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
+    product: str
+    quantity: int | None = None
+    price: str | None = None
+    currency: str | None = None
+
+
+class Order(_Part):
+    """A basket sent from a provider's catalogue, and what the customer wrote with it."""
 
     kind: Literal["order"] = "order"
+    items: tuple[OrderItem, ...] = ()
+    catalog: str | None = None
+    text: str | None = None
 
 
 class Reaction(_Part):

@@ -61,6 +61,18 @@ def test_a_wait_is_told_in_its_largest_unit(minutes: int, words: str) -> None:
         ),
         ({"kind": "reaction", "emoji": "👍", "target": "msg_1"}, "[reacted 👍]"),
         ({"kind": "reaction", "emoji": ""}, "[took the reaction back]"),
+        (
+            {
+                "kind": "order",
+                "items": [
+                    {"product": "shoe-42", "quantity": 2, "price": "49.9", "currency": "EUR"},
+                    {"product": "sock"},
+                ],
+                "text": "by Friday?",
+            },
+            "[order 2 x shoe-42 at 49.9 EUR, ? x sock] by Friday?",
+        ),
+        ({"kind": "order", "items": []}, "[order]"),
         ({"kind": "hologram", "depth": 3}, "[hologram]"),
     ],
 )

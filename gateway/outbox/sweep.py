@@ -23,12 +23,13 @@ from shared.ids import CHANNEL, show_id
 from shared.subjects import MediaReport
 
 LAPSED: Final = """
-    SELECT shop_id, id, kind, channel_id, channel_type, message_id, attempts, command, mark::text AS mark,
+    SELECT shop_id, id, kind, channel_id, channel_type, message_id, attempts, attempts_before, command,
+           mark::text AS mark,
            deadline_at <= now() AS late
     FROM outbox WHERE state = 'sending' AND lease_until < now() ORDER BY id LIMIT 500 FOR UPDATE SKIP LOCKED
 """
 OVER: Final = """
-    SELECT o.shop_id, o.id, o.kind, o.channel_id, o.message_id, o.attempts, o.command,
+    SELECT o.shop_id, o.id, o.kind, o.channel_id, o.message_id, o.attempts, o.attempts_before, o.command,
            o.last_reason::text AS last_reason, h.state AS channel_state, h.deleted_at IS NOT NULL AS deleted
     FROM outbox o JOIN channels h ON (h.shop_id, h.id) = (o.shop_id, o.channel_id)
     WHERE o.state = 'ready' AND o.kind <> 'fetch_media' AND (o.deadline_at <= now() OR h.deleted_at IS NOT NULL)
@@ -130,7 +131,7 @@ async def end_of(raw: Any, row: Any, status: Status, reason: Reason) -> list[Row
         status,
         Evidence.NONE,
         None,
-        attempt=row["attempts"] or None,
+        attempt=row["attempts"] if row["attempts"] > row["attempts_before"] else None,  # else nothing was tried
         reason=reason,
     )
     return [replace(line, part=part) for part in await kept_back(raw, shop_id, message_id, begins)]

@@ -262,7 +262,7 @@ async def test_a_newer_server_is_still_understood() -> None:
         ({"kind": "choice", "id": "a", "label": "A"}, sb.Choice),
         ({"kind": "buttons", "text": "?", "options": [{"id": "a", "label": "A"}]}, sb.Buttons),
         ({"kind": "template", "name": "t", "language": "en", "values": {"1": "x"}}, sb.Template),
-        ({"kind": "order", "items": [{"sku": "x"}]}, sb.Order),
+        ({"kind": "order", "items": [{"product": "x"}]}, sb.Order),
         ({"kind": "reaction", "emoji": "", "target": "msg_0"}, sb.Reaction),
         ({"kind": "opaque", "what": "poll"}, sb.Opaque),
         ({"kind": "text"}, sb.UnknownContent),

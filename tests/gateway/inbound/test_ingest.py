@@ -40,7 +40,7 @@ def customer(running: Running, shop: Shop) -> Customer:
 
 async def texts(customer: Customer) -> list[str]:
     conversation = await customer.conversation()
-    return [m.content.text async for m in customer.shop.client.messages.iterate(conversation.id)][::-1]  # type: ignore[union-attr]
+    return [m.content.text async for m in customer.shop.client.messages.iterate(conversation.id)][::-1]  # type: ignore[union-attr, return-value]
 
 
 async def quarantined(customer: Customer) -> list[Inbound]:

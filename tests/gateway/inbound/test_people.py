@@ -88,7 +88,7 @@ class Line:
         said = []
         async for conversation in self.shop.client.conversations.iterate():
             messages = (await self.shop.client.messages.list(conversation.id)).items
-            said.append([message.content.text for message in messages if hasattr(message.content, "text")])
+            said.append([message.content.text or "" for message in messages if hasattr(message.content, "text")])
         return sorted(said)
 
 

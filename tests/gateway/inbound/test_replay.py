@@ -55,7 +55,7 @@ async def replay(customer: Customer, row: Inbound) -> str:
 
 async def texts(customer: Customer) -> list[str]:
     conversation = await customer.conversation()
-    return [m.content.text async for m in customer.shop.client.messages.iterate(conversation.id)][::-1]  # type: ignore[union-attr]
+    return [m.content.text async for m in customer.shop.client.messages.iterate(conversation.id)][::-1]  # type: ignore[union-attr, return-value]
 
 
 async def test_what_is_in_it_lands_in_order_once_and_is_journaled(customer: Customer, learn: Learn) -> None:

@@ -13,7 +13,7 @@ from gateway.housekeeping import clean
 from gateway.outbox import queue
 from shared.commands import MarkRead
 from shared.content import Media
-from shared.errors import AuthExpired, Throttled, Unavailable
+from shared.errors import AuthExpired, Rejected, Throttled, Unavailable
 from shared.events import ChannelReported, MessageReceived, Reason, Status
 from shared.ids import CHANNEL, CONVERSATION, read_id
 from shared.subjects import CHANNEL_CHANGED, ChannelChanged
@@ -102,6 +102,24 @@ async def test_a_message_that_failed_for_its_deadline_can_be_sent_again(customer
     await customer.shop.client.channels.update(customer.channel_id, state="active")
     await customer.shop.client.messages.retry(message.id)
     await settled(customer, message, "sent")
+
+
+async def test_a_retry_that_is_over_before_its_first_try_fails_and_says_so(customer: Customer, script: Script) -> None:
+    script.then(Rejected("No."))
+    message = await settled(customer, await answer(customer), "failed")
+    held = Held()
+    script.then(held)
+    other = await answer(customer, "another")
+    await held.begun.wait()
+    await customer.shop.client.messages.retry(message.id)  # behind the other
+    await customer.shop.client.channels.update(customer.channel_id, state="paused")
+    held.let_go()
+    await settled(customer, other, "sent")
+    assert (await see(customer, message)).status == "queued"
+    await too_late(customer)
+    failed = await settled(customer, message, "failed")
+    assert failed.failure is not None
+    assert failed.failure.code == "deadline"
 
 
 async def test_what_is_queued_for_a_deleted_channel_fails_and_says_so(customer: Customer, script: Script) -> None:

@@ -158,8 +158,9 @@ async def land_people(connection: AsyncConnection, staged: Staged) -> list[NewEv
     if strangers:
         made, told = await make_people(connection, strangers)
         staged.people |= made
-        moved, _ = await kinship.move(connection, staged, unknown)  # those who were new a moment ago
-        news += [*told, *moved]
+        news += told
+    if unknown:  # those who were new a moment ago, or moved twice
+        news += (await kinship.move(connection, staged, unknown))[0]
     news += await kinship.recognise(connection, staged, known)
     if any(event.type == "contact.linked" for event in news):
         await kinship.find_conversations(raw, staged)

@@ -1,5 +1,6 @@
 """One person, whatever the provider calls them; two persons, whatever anyone guesses."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -210,6 +211,27 @@ async def test_a_number_alone_beside_a_lasting_id_is_looked_up_by_the_lasting_on
     assert await people_of(line) == {"Ana": {"HR.1"}, "Boris": {"HR.2", "385911"}}
 
 
+async def test_a_number_that_passes_on_while_everyone_writes_at_once_is_one_persons_and_nothing_is_lost(
+    line: Line,
+) -> None:
+    """Six people, each with an id of their own, and one number that all of them claim; and one of them moves."""
+    people = [f"HR.{n}" for n in range(6)]
+    said: list[InboundEvent] = [
+        line.says(person, f"{person} says {turn}", "385911", name=person) for turn in range(6) for person in people
+    ]
+    said[20:20] = [line.moves("HR.3", "HR.33")]
+    await asyncio.gather(*(line.tell(event) for event in said))
+    contacts = await people_of(line)
+    assert {name for name in contacts if name} == set(people)
+    assert sum("385911" in ends for ends in contacts.values()) == 1
+    assert all(person in contacts[person] for person in people)
+    assert "HR.33" in contacts["HR.3"]
+    assert sorted(text for texts in await line.texts() for text in texts) == sorted(
+        event.content.text for event in said if isinstance(event, MessageReceived) and isinstance(event.content, Text)
+    )
+    assert all(len({text.split()[0] for text in texts}) == 1 for texts in await line.texts())
+
+
 # Ids that change
 
 
@@ -226,6 +248,24 @@ async def test_a_move_and_the_first_words_after_it_in_one_batch_are_one_person(
     await line.tell(*([] if known else [before]), *rest)
     assert await people_of(line) == {"Ana": {"HR.1", "HR.2"}}
     assert await line.texts() == [["one", "two"]]
+
+
+@pytest.mark.parametrize("late", [True, False])
+async def test_two_moves_in_one_batch_lead_to_the_same_person(line: Line, late: bool) -> None:
+    await line.tell(line.says("HR.1", "one", name="Ana"))
+    moves: list[InboundEvent] = [line.moves("HR.1", "HR.2"), line.moves("HR.2", "HR.3")]
+    await line.tell(*(reversed(moves) if late else moves))
+    await line.tell(line.says("HR.3", "two"))
+    assert await people_of(line) == {"Ana": {"HR.1", "HR.2", "HR.3"}}
+    assert await line.texts() == [["one", "two"]]
+
+
+async def test_a_number_that_comes_back_is_the_first_owners_again(line: Line) -> None:
+    await line.tell(line.says("HR.1", "I am Ana", "385911", name="Ana"))
+    await line.tell(line.says("HR.2", "I am Boris", "385911", name="Boris"))
+    await line.tell(line.says("HR.1", "Ana again", "385911"))
+    assert await people_of(line) == {"Ana": {"HR.1", "385911"}, "Boris": {"HR.2"}}
+    assert await line.texts() == [["I am Ana", "Ana again"], ["I am Boris"]]
 
 
 async def test_a_move_that_is_told_late_is_the_providers_word(line: Line) -> None:

@@ -11,12 +11,13 @@ from shared.events import ChannelReported, InboundEvent, PeerBlocked, PeerConnec
 
 def sender_of(message: Message) -> Sender:
     found = sender(message.from_user or message.sender_chat or message.chat, shared=message.contact)
-    return in_chat(found, message.chat)
+    return found if message.direct_messages_topic else in_chat(found, message.chat)
 
 
 def in_chat(found: Sender, chat: Chat) -> Sender:
-    """The same; in a group it is a member of the partner's."""
-    return found.model_copy(update={"group": chat.title or ""}) if chat.type in GROUPS else found
+    """The same; in a group it is a member of the partner's. A channel's direct messages are no group."""
+    grouped = chat.type in GROUPS and not chat.is_direct_messages
+    return found.model_copy(update={"group": chat.title or ""}) if grouped else found
 
 
 def sender(found: User | Chat, *, shared: Contact | None = None) -> Sender:

@@ -13,14 +13,14 @@ from connectors.whatsapp.config import GRAPH_URL, WhatsAppConfig
 from connectors.whatsapp.graph import GONE, Graph
 from connectors.whatsapp.inbound import parse_payload
 from connectors.whatsapp.outbound import Plan, render_message, render_read, render_typing
-from connectors.whatsapp.people import phone_in
+from connectors.whatsapp.people import e164, phone_in
 from connectors.whatsapp.reading import Json, number, part, parts, words
 from connectors.whatsapp.refusals import RIGHTS, UNCLEAR, UNKNOWN_NUMBER
 from shared.commands import LEFT_OUT, MarkRead, SendMessage, Sent, SetTyping
 from shared.connector import ChannelType, Connector, Fetched, Health, Hook, HookReply, Port, Sink
 from shared.content import Media
 from shared.errors import AuthExpired, BadSignature, Malformed, Rejected, SendError, Unavailable, Uncertain
-from shared.events import Address, InboundEvent, PeerMoved
+from shared.events import Address, InboundEvent, PeerConnected, Sender
 from shared.signing import verify_hmac_sha256
 from shared.subjects import KnownTemplate
 
@@ -124,12 +124,16 @@ class WhatsApp(Connector):
     async def _learn(self, address: Address, answer: Json) -> None:
         """Whoever was written to by phone answers under a user id; Meta tells it now, and perhaps never again."""
         user_id = next(filter(None, (words(contact, "user_id") for contact in parts(answer, "contacts"))), None)
-        if user_id is None or phone_in(address.peer) is None:
+        phone = phone_in(address.peer)
+        if user_id is None or phone is None:
             return
         here = Address(channel=CHANNEL, account=self.config.phone_number_id, peer=address.peer)
-        moved = PeerMoved(address=here, occurred_at=self.port.clock(), external_id=f"answer:{user_id}", to=user_id)
+        sender = Sender(phone=e164(phone), aliases=(user_id,), lent=(address.peer,))
+        known = PeerConnected(
+            address=here, occurred_at=self.port.clock(), external_id=f"answer:{user_id}", sender=sender
+        )
         try:
-            await self.port.publish([moved])
+            await self.port.publish([known])
         except Exception as error:  # the message is sent whatever happens here; their own will say it
             log.info("whatsapp.user_id_lost", channel=self.port.channel_id, error=type(error).__name__)
 

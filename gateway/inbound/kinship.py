@@ -5,7 +5,7 @@ was somebody else's has passed on; that an id has changed is the provider's word
 """
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -17,17 +17,18 @@ from gateway.database import driver
 from gateway.events.feed import NewEvent
 from gateway.inbound.arrivals import Arrival
 from gateway.inbound.people import (
+    LEAVE,
     MAKE_IDENTITIES,
     NAME_OF,
+    End,
     Key,
     Overtaken,
     Person,
     aliases_of,
     key_of,
     known_ends,
-    pass_on,
     passes_on,
-    surest,
+    take_away,
     two_contacts,
 )
 from gateway.inbound.stage import Staged
@@ -43,15 +44,7 @@ NEW_PHONE: Final = """
     UPDATE contacts SET phone = $3, updated_at = now(), version = version + 1
     WHERE shop_id = $1 AND id = $2 AND (phone IS NULL OR phone = '+' || $4)
 """
-# Messages and receipts of the time before still name it; the id itself is free for whoever gets the number.
-LEAVE: Final = """
-    UPDATE identities SET peer = peer || ' until ' || now() || ' ' || id, left_at = now() WHERE shop_id = $1 AND id = $2
-"""
 GIVE_TO: Final = "UPDATE identities SET contact_id = $3, proof = 'code' WHERE shop_id = $1 AND id = $2"
-BEHIND: Final = """
-    SELECT i.id, i.contact_id, i.name, i.username FROM identities i
-    WHERE (i.shop_id, i.channel_type, i.account, i.peer) = ($1, $2, $3, $4)
-"""
 CONVERSATIONS: Final = """
     SELECT DISTINCT ON (c.contact_id, c.thread)
            c.contact_id, c.thread, c.id, c.status, c.closed_at, c.last_seq, c.unread, c.waiting_since
@@ -64,9 +57,10 @@ LOCK: Final = """
     WHERE (shop_id, id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[])) ORDER BY id FOR UPDATE
 """
 ANSWER_THERE: Final = """
-    UPDATE conversations SET identity_id = $3, updated_at = now(), version = version + 1
-    WHERE shop_id = $1 AND identity_id = $2 AND status <> 'closed'
+    UPDATE conversations SET identity_id = $4, updated_at = now(), version = version + 1
+    WHERE shop_id = $1 AND contact_id = $2 AND identity_id = $3
 """
+GIVE: Final = "UPDATE identities SET contact_id = $3 WHERE shop_id = $1 AND id = $2"
 
 
 async def recognise(connection: AsyncConnection, staged: Staged, known: Iterable[Key]) -> list[NewEvent]:
@@ -108,22 +102,24 @@ async def learn_aliases(raw: Any, staged: Staged, met: Sequence[Arrival]) -> lis
     wanted: dict[Key, Arrival] = {}
     for arrival in met:
         for peer in aliases_of(arrival):
-            wanted.setdefault((*key_of(arrival)[:3], peer), arrival)
+            wanted[(*key_of(arrival)[:3], peer)] = arrival  # the last word counts
     ends = await known_ends(raw, list(wanted))
     gained: dict[uuid.UUID, Person] = {}
     for alias in sorted(wanted):
-        arrival = wanted[alias]
-        person, sender, end = staged.people[key_of(arrival)], told_of(arrival.event), ends.get(alias)
+        arrival, end = wanted[alias], ends.get(alias)
+        person, sender = staged.people[key_of(arrival)], told_of(arrival.event)
         if end is not None and end.contact_id == person.contact_id:
             continue
-        if end is None:
-            await add_end(raw, alias, person, sender)
-        elif passes_on(alias[3] in sender.lent, surest(arrival.event) not in sender.lent, end):
-            await pass_on(raw, person.shop_id, end, person.contact_id)
-        else:
+        if end is not None and not passes_on(alias[3] in sender.lent, key_of(arrival)[3] not in sender.lent, end):
             two_contacts(person.contact_id, end.contact_id)
             continue
+        if end is not None:
+            await take_away(raw, alias, end)
+            gained[end.contact_id] = replace(person, contact_id=end.contact_id)  # whoever has lost it
+        identity = await add_end(raw, alias, person, sender)
         gained[person.contact_id] = person
+        if alias in staged.people:
+            staged.people[alias] = replace(person, identity_id=identity)
     return list(gained.values())
 
 
@@ -168,37 +164,69 @@ async def move(
 
     Returns what changed, and the moves of those who are not known (yet). Raises `Overtaken`.
     """
-    raw, moved, unknown = await driver(connection), [], []
+    raw = await driver(connection)
+    moved: list[Person] = []
+    unknown = []
     for arrival in arrivals:
         if not isinstance(arrival.event, PeerMoved) or arrival.event.to == arrival.event.address.peer:
             continue
-        old = await raw.fetchrow(BEHIND, *key_of(arrival))
+        old = (await known_ends(raw, [key_of(arrival)])).get(key_of(arrival))
         if old is None:
             unknown.append(arrival)
         else:
-            moved.append(await move_one(raw, staged, arrival, arrival.event, old))
+            moved += await move_one(raw, staged, arrival, old)
     return await views_of(connection, "contact.linked", moved), unknown
 
 
-async def move_one(raw: Any, staged: Staged, arrival: Arrival, event: PeerMoved, old: Any) -> Person:
+async def move_one(raw: Any, staged: Staged, arrival: Arrival, old: End) -> list[Person]:
     """The contact gets every new id, whoever had it; the surest of them is the one to answer to."""
-    shop_id, old_key, contact = arrival.channel.shop_id, key_of(arrival), old["contact_id"]
-    person = Person(shop_id, old["id"], contact, old["name"], show_id(CONTACT, contact))
-    peers = sorted(dict.fromkeys((event.to, *event.sender.aliases)), key=lambda peer: peer in event.sender.lent)
+    event, old_key = arrival.event, key_of(arrival)
+    assert isinstance(event, PeerMoved)
+    shop_id, lent = arrival.channel.shop_id, event.sender.lent
+    peers = sorted(dict.fromkeys((event.to, *event.sender.aliases)), key=lambda peer: peer in lent)
     keys: list[Key] = [(*old_key[:3], peer) for peer in peers]
     ends = await known_ends(raw, keys)
+    owner = owner_of(keys, ends, lent) if old_key[3] in lent and old.lasting else None
+    left = owner is None or owner.contact_id == old.contact_id
+    who = old if left or owner is None else owner  # else the number has passed on already: the news are late
+    public_id = show_id(CONTACT, who.contact_id)
+    person = Person(shop_id, who.identity_id, who.contact_id, who.name, public_id, who.phone)
+    people = [person]
     for key in reversed(keys):  # the surest last
         end = ends.get(key)
-        identity = end.identity_id if end is not None else await add_end(raw, key, person, event.sender)
-        if end is not None and end.contact_id != contact:
-            await pass_on(raw, shop_id, end, contact)
+        if end is not None and end.contact_id != person.contact_id:
+            people.append(replace(person, contact_id=end.contact_id))
+        identity = await give(raw, key, end, person, told_of(event), lent=key[3] in lent)
         staged.people[key] = person = replace(person, identity_id=identity)
-    await raw.execute(ANSWER_THERE, shop_id, old["id"], person.identity_id)
+    if left:
+        staged.people[old_key] = person
+        await raw.execute(ANSWER_THERE, shop_id, person.contact_id, old.identity_id, person.identity_id)
+        if old_key[3] in lent:
+            await raw.execute(LEAVE, shop_id, old.identity_id)
     if event.sender.phone:
-        await raw.execute(NEW_PHONE, shop_id, contact, event.sender.phone, old_key[3])
-    if old_key[3] in event.sender.lent:
-        await raw.execute(LEAVE, shop_id, old["id"])
-    return person
+        await raw.execute(NEW_PHONE, shop_id, person.contact_id, event.sender.phone, old_key[3])
+    return people
+
+
+def owner_of(keys: Iterable[Key], ends: Mapping[Key, End], lent: Collection[str]) -> End | None:
+    """Who has one of the lasting ids."""
+    return next((ends[key] for key in keys if key[3] not in lent and key in ends), None)
+
+
+async def give(raw: Any, key: Key, end: End | None, person: Person, sender: Sender, *, lent: bool) -> uuid.UUID:
+    """Make an id this person's; its identity."""
+    if end is not None and end.contact_id == person.contact_id:
+        return end.identity_id
+    if end is not None and not lent:  # the same person was met under it before
+        await raw.execute(GIVE, person.shop_id, end.identity_id, person.contact_id)
+        return end.identity_id
+    if end is not None:
+        await take_away(raw, key, end)
+    return await add_end(raw, key, person, replace_lent(sender, key[3], lent))
+
+
+def replace_lent(sender: Sender, peer: str, lent: bool) -> Sender:
+    return sender.model_copy(update={"lent": (peer,) if lent else ()})
 
 
 async def find_conversations(raw: Any, staged: Staged) -> None:

@@ -50,6 +50,7 @@ MEANT: Final = """
     JOIN identities i ON (i.shop_id, i.contact_id, i.channel_type) = (k.shop_id, k.contact_id, k.channel_type)
     JOIN messages m ON (m.shop_id, m.channel_id, m.identity_id, m.external_id) = (i.shop_id, $2, i.id, $6)
     WHERE (k.shop_id, k.channel_type, k.account, k.peer) = ($1, $3, $4, $5)
+    ORDER BY i.id <> k.id, m.id DESC LIMIT 1
 """
 # An edit is late if a newer one is here, or if the message is gone. Providers tell whole seconds, so within one the
 # arrival counts; an edit without a time ($8 is null) is never late and makes no other late. Each entry of the history
@@ -159,8 +160,12 @@ async def land_people(connection: AsyncConnection, staged: Staged) -> list[NewEv
         made, told = await make_people(connection, strangers)
         staged.people |= made
         news += told
-    if unknown:  # those who were new a moment ago, or moved twice
-        news += (await kinship.move(connection, staged, unknown))[0]
+    while unknown:  # those who were new a moment ago, or moved twice
+        tried = len(unknown)
+        moved, unknown = await kinship.move(connection, staged, unknown)
+        news += moved
+        if len(unknown) == tried:
+            break
     news += await kinship.recognise(connection, staged, known)
     if any(event.type == "contact.linked" for event in news):
         await kinship.find_conversations(raw, staged)

@@ -56,12 +56,12 @@ QUOTED: Final = """
         (SELECT p.message_id FROM message_parts p JOIN messages m ON (m.shop_id, m.id) = (p.shop_id, p.message_id)
          JOIN identities i ON (i.shop_id, i.id) = (m.shop_id, m.identity_id)
          WHERE (p.shop_id, p.channel_id, p.external_id) = (t.shop_id, t.channel_id, t.external_id)
-           AND i.contact_id = t.contact_id LIMIT 1),
+           AND i.contact_id = t.contact_id ORDER BY i.id <> t.identity_id LIMIT 1),
         (SELECT m.id FROM identities i JOIN messages m
            ON (m.shop_id, m.channel_id, m.identity_id, m.external_id) = (i.shop_id, t.channel_id, i.id, t.external_id)
-         WHERE (i.shop_id, i.contact_id) = (t.shop_id, t.contact_id) LIMIT 1)) AS id
-    FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[]) WITH ORDINALITY
-         AS t (shop_id, channel_id, contact_id, external_id, n)
+         WHERE (i.shop_id, i.contact_id) = (t.shop_id, t.contact_id) ORDER BY i.id <> t.identity_id LIMIT 1)) AS id
+    FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[]) WITH ORDINALITY
+         AS t (shop_id, channel_id, contact_id, identity_id, external_id, n)
 """
 
 Matter = tuple[uuid.UUID, str]  # contact, thread
@@ -178,6 +178,7 @@ async def find_quoted(connection: Any, lines: Sequence[Line]) -> None:
         [line.person.shop_id for line in quoting],
         [line.arrival.channel.id for line in quoting],
         [line.person.contact_id for line in quoting],
+        [line.person.identity_id for line in quoting],
         [names(line) for line in quoting],
     )
     for row in rows:

@@ -44,20 +44,28 @@ KNOWN: Final = """
     JOIN contacts p ON (p.shop_id, p.id) = (i.shop_id, i.contact_id)
 """
 NAME_OF: Final = "SELECT name FROM contacts WHERE shop_id = $1 AND id = $2"
-# Whoever had the number keeps their conversations; they are answered under a lasting id from now on.
-HAND_ON: Final = """
-    WITH passed AS (
-        UPDATE identities SET contact_id = $4 WHERE shop_id = $1 AND id = $2 AND contact_id = $3
-        RETURNING id, channel_type, account, peer
-    ), other AS (
-        SELECT o.id FROM identities o JOIN passed USING (channel_type, account)
-        WHERE o.shop_id = $1 AND o.contact_id = $3 AND NOT o.lent ORDER BY o.id DESC LIMIT 1
+# Two who claim one number at the same moment: the later one sees what the earlier one made of it.
+WAIT_FOR: Final = """
+    SELECT 1 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) AS t (shop_id, channel_type, account, peer)
+    JOIN identities i USING (shop_id, channel_type, account, peer) ORDER BY i.id FOR UPDATE OF i
+"""
+# Messages and receipts of the time before still name it; the id itself is free for whoever gets it next.
+LEAVE: Final = """
+    UPDATE identities SET peer = peer || ' until ' || now() || ' ' || id, left_at = now()
+    WHERE shop_id = $1 AND id = $2 AND left_at IS NULL
+"""
+# Whoever had the number keeps what was said; it is answered under a lasting id from now on.
+ANSWER_ELSEWHERE: Final = """
+    WITH other AS (
+        SELECT o.id FROM identities o JOIN identities i USING (shop_id, contact_id, channel_type, account)
+        WHERE i.shop_id = $1 AND i.id = $2 AND o.id <> i.id AND NOT o.lent AND o.left_at IS NULL
+        ORDER BY o.id DESC LIMIT 1
     ), answered AS (
         UPDATE conversations c SET identity_id = other.id, updated_at = now(), version = c.version + 1
         FROM other WHERE c.shop_id = $1 AND c.contact_id = $3 AND c.identity_id = $2
     )
     UPDATE contacts SET phone = NULL, updated_at = now(), version = version + 1
-    FROM passed WHERE contacts.shop_id = $1 AND contacts.id = $3 AND contacts.phone = '+' || passed.peer
+    WHERE shop_id = $1 AND id = $3 AND phone = '+' || $4::text
 """
 
 Key = tuple[uuid.UUID, str, str, str]
@@ -129,8 +137,8 @@ class Register:
     made: dict[uuid.UUID, Newcomer] = field(default_factory=dict)
     joined: dict[uuid.UUID, uuid.UUID] = field(default_factory=dict)
     """Contacts that gained an end, with their shops."""
-    passed: list[tuple[Key, End, uuid.UUID]] = field(default_factory=list)
-    """Ids that have passed on, each with where it was and to which contact."""
+    passed: dict[Key, End] = field(default_factory=dict)
+    """Ids that have passed on to somebody in `people`, each with whose it was."""
 
 
 def surest(event: InboundEvent) -> str:
@@ -187,6 +195,9 @@ async def make_people(
     """
     raw = await driver(connection)
     keys = [key for new in strangers.values() for key in (*new.ends, *new.moved_from)]
+    lent = {key for new in strangers.values() if new.lasting for key in new.ends if new.is_lent(key)}
+    if lent:
+        await raw.fetch(WAIT_FOR, *([key[column] for key in lent] for column in range(4)))
     register = Register(await known_ends(raw, [key for key in dict.fromkeys(keys) if key not in strangers]))
     for stranger in strangers.values():
         await take_in(raw, register, stranger)
@@ -222,17 +233,18 @@ async def take_in(raw: Any, register: Register, stranger: Newcomer) -> None:
     contact_id, name = found
     for key in stranger.ends:
         known = register.ends.get(key)
-        if known is None:
-            person = Person(shop_id, new_uuid(), contact_id, name, show_id(CONTACT, contact_id), stranger.sender.phone)
-            register.people[key], register.proofs[key] = person, proof
-            if stranger.is_lent(key):
-                register.lent.add(key)
-            register.ends[key] = End(person.identity_id, contact_id, name, person.phone, stranger.lasting)
-        elif known.contact_id != contact_id and passes_on(stranger.is_lent(key), stranger.lasting, known):
-            register.passed.append((key, known, contact_id))
-            register.ends[key] = End(known.identity_id, contact_id, name, stranger.sender.phone, stranger.lasting)
-        elif known.contact_id != contact_id:
+        if known is not None and known.contact_id == contact_id:
+            continue
+        if known is not None and not passes_on(stranger.is_lent(key), stranger.lasting, known):
             two_contacts(contact_id, known.contact_id)
+            continue
+        if known is not None:
+            register.passed.setdefault(key, known)
+        person = Person(shop_id, new_uuid(), contact_id, name, show_id(CONTACT, contact_id), stranger.sender.phone)
+        register.people[key], register.proofs[key] = person, proof
+        if stranger.is_lent(key):
+            register.lent.add(key)
+        register.ends[key] = End(person.identity_id, contact_id, name, person.phone, stranger.lasting)
 
 
 def whose(register: Register, stranger: Newcomer) -> tuple[uuid.UUID, str | None] | None:
@@ -257,13 +269,17 @@ def two_contacts(one: uuid.UUID, other: uuid.UUID) -> None:
     log.warning("people.two_contacts", one=show_id(CONTACT, one), other=show_id(CONTACT, other))
 
 
-async def pass_on(raw: Any, shop_id: uuid.UUID, end: End, contact_id: uuid.UUID) -> None:
-    """Give an id to another contact."""
-    await raw.execute(HAND_ON, shop_id, end.identity_id, end.contact_id, contact_id)
+async def take_away(raw: Any, key: Key, end: End) -> None:
+    """Free an id for its next owner. What was said under it stays with whoever had it."""
+    await raw.execute(ANSWER_ELSEWHERE, key[0], end.identity_id, end.contact_id, key[3])
+    await raw.execute(LEAVE, key[0], end.identity_id)
 
 
 async def write(raw: Any, register: Register) -> None:
     """Ends in one order, so that two transactions cannot wait for each other."""
+    for key, end in sorted(register.passed.items()):
+        if end.contact_id not in register.made:
+            await take_away(raw, key, end)
     if register.people:
         await write_ends(raw, register)
     made = list(register.made.items())
@@ -276,8 +292,6 @@ async def write(raw: Any, register: Register) -> None:
             [new.sender.locale for _, new in made],
             [new.sender.phone for _, new in made],
         )
-    for key, end, contact_id in sorted(register.passed, key=lambda passed: passed[0]):
-        await pass_on(raw, key[0], end, contact_id)
 
 
 async def write_ends(raw: Any, register: Register) -> None:
@@ -304,6 +318,8 @@ async def told(connection: AsyncConnection, register: Register) -> list[NewEvent
     """`contact.created`, and `contact.linked` where a contact that was known gained an end."""
     changed = {contact: ("contact.created", new.key[0]) for contact, new in register.made.items()}
     changed |= {contact: ("contact.linked", shop_id) for contact, shop_id in register.joined.items()}
+    losers = {end.contact_id: ("contact.updated", key[0]) for key, end in register.passed.items()}
+    changed = losers | changed
     news = []
     for shop_id in {shop for _, shop in changed.values()}:
         mine = [contact for contact, (_, shop) in changed.items() if shop == shop_id]

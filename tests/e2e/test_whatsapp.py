@@ -261,6 +261,23 @@ async def test_numbers_and_ids_that_change_stay_one_contact(number: Number, http
     assert (contact.phone, first_number) == (f"+{ana.number}", "385911234567")
 
 
+async def test_who_was_answered_by_phone_is_met_again_under_the_id_that_metas_answer_told(
+    number: Number, http: httpx.AsyncClient
+) -> None:
+    ana = number.server.customer(shows="phone")
+    ana.writes("Hello?")
+    await tell(number, http)
+    await number.until_said(1)
+    ana.shows = "both"  # in the answer to what we send
+    await number.answer("Hello!")
+    await sees(ana, 1)
+    ana.shows = "left out"
+    ana.writes("And now without my number")
+    await tell(number, http)
+    await number.until_said(3)
+    assert len((await number.shop.client.conversations.list()).items) == 1
+
+
 async def test_statuses_may_come_before_our_own_answer(number: Number, http: httpx.AsyncClient) -> None:
     ana = number.server.customer()
     ana.writes("Hello?")

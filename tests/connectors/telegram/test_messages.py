@@ -225,6 +225,7 @@ def test_a_group_is_one_partner_and_each_message_has_its_writer() -> None:
     event = parse_one(update(1, "message", **said))
     assert isinstance(event, MessageReceived)
     assert (event.address.peer, event.sender.name, event.content) == ("-1001", "Ann Lee", Text(text="/start"))
+    assert (event.sender.group, event.sender.partner.name) == ("Fans", "Fans")
 
 
 def test_a_channel_talks_to_itself() -> None:
@@ -250,6 +251,7 @@ def test_a_customer_of_a_channels_direct_messages_is_met_as_a_person() -> None:
     assert isinstance(event, MessageReceived)
     assert (event.address.peer, event.external_id) == (str(ANN), "-1005:8")
     assert event.context == {"chat": "-1005", "topic": 77}
+    assert (event.sender.name, event.sender.group) == ("Ann Lee", None)
     answer = said | {"from": {"id": 1, "is_bot": False, "first_name": "Olga"}}
     assert parse_one(update(2, "message", **answer)).kind == "echo"
 

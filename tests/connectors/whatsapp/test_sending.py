@@ -34,7 +34,7 @@ from shared.errors import (
     Unreachable,
     Unsupported,
 )
-from shared.events import Address, InboundEvent, PeerMoved
+from shared.events import Address, InboundEvent, PeerConnected
 from shared.simulator import Fault
 from tests.connectors.whatsapp.given import (
     ANA,
@@ -107,9 +107,9 @@ async def test_a_user_id_that_the_answer_tells_is_learned(server: WhatsAppSimula
         told.extend(events)
 
     await connect(server, publish=publish).send(reply(Text(text="Hi"), peer=PHONE))
-    (moved,) = told
-    assert isinstance(moved, PeerMoved)
-    assert (moved.address.peer, moved.to) == (PHONE, ANA)
+    (known,) = told
+    assert isinstance(known, PeerConnected)
+    assert (known.address.peer, known.sender.aliases, known.sender.lent) == (PHONE, (ANA,), (PHONE,))
 
 
 async def test_that_it_cannot_be_learned_costs_the_message_nothing(server: WhatsAppSimulator) -> None:

@@ -232,6 +232,91 @@ async def test_a_number_that_passes_on_while_everyone_writes_at_once_is_one_pers
     assert all(len({text.split()[0] for text in texts}) == 1 for texts in await line.texts())
 
 
+def left(old: str, new: str, *lasting: str) -> dict[str, Any]:
+    """What a provider says of somebody who has left a number for another."""
+    return {"aliases": list(lasting), "lent": [old, new], "phone": f"+{new}"}
+
+
+async def test_news_of_a_number_that_has_passed_on_already_take_nothing_from_its_new_owner(line: Line) -> None:
+    await line.tell(line.says("HR.1", "I am Ana", "385911", name="Ana"))
+    await line.tell(line.says("HR.2", "I am Boris", "385911", name="Boris"))
+    for _ in range(2):
+        await line.tell(line.moves("385911", "385922", **left("385911", "385922", "HR.1")))
+    assert await people_of(line) == {"Ana": {"HR.1", "385922"}, "Boris": {"HR.2", "385911"}}
+    assert await answered_at(line, "I am Boris") == "HR.2"
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_whoever_gets_a_number_is_its_owner_in_the_same_batch(line: Line, known: bool) -> None:
+    ana = line.says("HR.1", "I am Ana", "385911", name="Ana")
+    if known:
+        await line.tell(ana)
+    rest = [line.says("HR.2", "I am Boris", "385911", name="Boris"), line.says("385911", "Boris by phone alone")]
+    await line.tell(*([] if known else [ana]), *rest)
+    assert await line.texts() == [["I am Ana"], ["I am Boris", "Boris by phone alone"]]
+    assert await answered_at(line, "I am Ana") == "HR.1"
+
+
+async def test_of_two_who_claim_a_number_in_one_batch_the_last_word_counts(line: Line) -> None:
+    await line.tell(line.says("HR.1", "one", name="Ana"), line.says("HR.2", "two", name="Boris"))
+    await line.tell(line.says("HR.1", "three", "385911"))
+    await line.tell(line.says("HR.1", "four", "385911"), line.says("HR.2", "five", "385911"))
+    assert await people_of(line) == {"Ana": {"HR.1"}, "Boris": {"HR.2", "385911"}}
+
+
+async def test_what_was_said_under_a_number_stays_with_whoever_said_it(line: Line) -> None:
+    await line.tell(line.says("385911", "Ana's words", name="Ana", external_id="w1"))
+    await line.tell(line.says("HR.1", "Ana still", "385911"))
+    await line.tell(line.says("HR.2", "I am Boris", "385911", name="Boris"))
+
+    def edit(peer: str, text: str) -> MessageEdited:
+        return MessageEdited(
+            address=line.address(peer), occurred_at=datetime.now(UTC), external_id="w1", content=Text(text=text)
+        )
+
+    await line.tell(edit("HR.2", "Boris changes them"))
+    assert await line.texts() == [["Ana's words", "Ana still"], ["I am Boris"]]
+    await line.tell(edit("HR.1", "Ana changes them"))
+    assert await line.texts() == [["Ana changes them", "Ana still"], ["I am Boris"]]
+    owners = {end.peer: end.name for contact in await line.contacts() for end in contact.identities}
+    assert owners["385911"] == "Boris"
+
+
+@pytest.mark.parametrize("late", [True, False])
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_conversation_is_never_answered_at_a_number_that_was_left(line: Line, known: bool, late: bool) -> None:
+    before = line.says("385911", "one", name="Ana")
+    if known:
+        await line.tell(before)
+    words, moved = line.says("385911", "two"), line.moves("385911", "385922", **left("385911", "385922"))
+    rest: list[InboundEvent] = [words, moved] if late else [moved, words]
+    await line.tell(*([] if known else [before]), *rest)
+    assert await answered_at(line, "two") == "385922"
+
+
+async def test_a_closed_conversation_too_is_answered_at_the_new_id(line: Line) -> None:
+    await line.tell(line.says("385911", "one", name="Ana"))
+    (conversation,) = [c async for c in line.shop.client.conversations.iterate()]
+    await line.shop.client.conversations.update(conversation.id, status="closed")
+    await line.tell(line.moves("385911", "385922", **left("385911", "385922")))
+    assert await answered_at(line, "one") == "385922"
+
+
+async def test_where_ids_count_per_end_an_edit_is_of_the_message_of_that_end(line: Line) -> None:
+    await line.tell(line.says("g-1", "first five", external_id="5", name="Ana"))
+    await line.tell(line.moves("g-1", "g-2"))
+    await line.tell(line.says("g-2", "second five", external_id="5"))
+    edited = MessageEdited(
+        address=line.address("g-2"), occurred_at=datetime.now(UTC), external_id="5", content=Text(text="changed")
+    )
+    await line.tell(edited)
+    assert await line.texts() == [["first five", "changed"]]
+    await line.tell(line.says("g-2", "a quote", reply_to="5"))
+    (conversation,) = [c async for c in line.shop.client.conversations.iterate()]
+    messages = (await line.shop.client.messages.list(conversation.id)).items
+    assert messages[2].reply_to == messages[1].id
+
+
 # Ids that change
 
 

@@ -25,6 +25,7 @@ SOCKETS_MAX = 10  # of one visitor, at the same time
 SENT = sorted(f"first message, writer {number}" for number in range(AT_ONCE))
 
 
+@pytest.mark.slow
 async def test_two_hundred_shoppers_write_two_thousand_messages_twice_and_each_is_stored_once(shop: Shop) -> None:
     crowd = await new_crowd(shop.url, shop.channel, shoppers=200, lines=10)
     async with asyncio.timeout(60):
@@ -44,6 +45,7 @@ class Hasty(Shopper):
             await line.until(lambda: self.acked == len(self.texts), timeout_s=30)
 
 
+@pytest.mark.slow
 async def test_whoever_writes_all_their_lines_and_then_all_of_them_again_finds_each_once_and_in_order(
     shop: Shop,
 ) -> None:
@@ -53,6 +55,7 @@ async def test_whoever_writes_all_their_lines_and_then_all_of_them_again_finds_e
     await assert_all_is_there_once_and_in_order(shop.client, crowd)
 
 
+@pytest.mark.slow
 async def test_a_provider_that_goes_back_while_it_tells_two_thousand_messages_changes_nothing(
     running: Running, shop: Shop
 ) -> None:

@@ -166,7 +166,7 @@ async def test_parse_names_the_types_it_knows(tmp_path: Path) -> None:
 async def test_parse_goes_on_behind_a_file_that_is_malformed(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("no json")
     (tmp_path / "b.json").write_text("{")
-    code, told = await shopbell("parse", "telegram", "a.json", "b.json", "gone.json", cwd=tmp_path)
+    code, told = await shopbell("parse", "whatsapp", "a.json", "b.json", "gone.json", cwd=tmp_path)
     lines = [json.loads(line) for line in told.splitlines()]
     assert [(line["source"], line["outcome"]) for line in lines] == [
         ("a.json", "malformed"),

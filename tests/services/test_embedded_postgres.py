@@ -159,6 +159,7 @@ async def test_an_ordinary_user_needs_nothing_else(nobodys_folder: Path) -> None
 
 
 @pytest.mark.skipif(not ROOT, reason="needs root to make a folder of another user")
+@pytest.mark.slow
 async def test_an_ordinary_user_is_told_that_the_folder_is_not_theirs(used: Path) -> None:
     async with started(used, before=as_user(pwd.getpwnam("nobody")), cwd=Path("/")) as up:
         assert await up.ended() == 1

@@ -267,6 +267,7 @@ async def until(happened: Callable[[], bool], timeout_s: float = 20.0) -> None:
 # After a crash
 
 
+@pytest.mark.slow
 async def test_after_a_kill_a_new_start_needs_no_hand_and_nothing_acknowledged_is_lost(used: Path) -> None:
     async with running_up(used) as up:
         await say(up, *(f"line {number}" for number in range(20)))
@@ -318,6 +319,7 @@ async def test_a_kill_during_the_first_start_needs_no_hand(tmp_path: Path, after
                 await asyncio.sleep(0.05)
 
 
+@pytest.mark.slow
 async def test_a_pid_file_with_the_number_of_another_living_program_does_not_matter(used: Path) -> None:
     owner = (used / "postgres").stat().st_uid
     other = subprocess.Popen(  # noqa: ASYNC220
@@ -365,6 +367,7 @@ async def test_a_port_that_is_taken_is_said_at_once(used: Path) -> None:
     assert len(told.splitlines()) == 1
 
 
+@pytest.mark.slow
 async def test_a_data_folder_in_use_is_said_and_left_alone(used: Path) -> None:
     async with running_up(used) as up:
         told = await fails(used, alone=False)
@@ -383,6 +386,7 @@ async def test_a_data_folder_that_cannot_be_written_is_said(tmp_path: Path, plac
     assert len(up.text.strip().splitlines()) == 1
 
 
+@pytest.mark.slow
 async def test_a_schema_newer_than_the_code_is_refused_and_left_as_it_is(used: Path) -> None:
     set_schema(used, "9999")
     told = await fails(used)

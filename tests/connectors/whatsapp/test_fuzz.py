@@ -109,7 +109,7 @@ def test_every_sample_is_understood() -> None:
 
 
 def test_some_mutated_payloads_give_events_or_ignored_or_malformed() -> None:
-    for number in range(1500):
+    for number in range(400):
         assert_digested(MUTATIONS.payload(number), on_the_bus=number % 5 == 0)
 
 

@@ -297,6 +297,7 @@ async def live(running: Running, shop: Shop, *, examples: int, steps: int) -> No
         await asyncio.to_thread(run_state_machine_as_test, machine, settings=rules)
 
 
+@pytest.mark.slow
 async def test_a_few_lives_are_as_the_model_says(scripted: Running, scripted_shop: Shop) -> None:
     await live(scripted, scripted_shop, examples=4, steps=20)
 

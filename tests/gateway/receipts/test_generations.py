@@ -148,6 +148,7 @@ async def test_a_failure_told_of_the_first_try_while_the_second_waits_does_not_f
 ORDERS = list(itertools.permutations(range(5)))
 
 
+@pytest.mark.slow
 async def test_statuses_of_two_tries_give_the_same_in_some_orders(customer: Customer, script: Script) -> None:
     await tell_of_two_tries(customer, script, random.sample(ORDERS, 16))
 

@@ -62,6 +62,7 @@ async def test_two_customers_with_the_same_id_do_not_get_each_others_receipts(
     assert (await status(customer, ours), await status(other, theirs)) == ("read", "failed")
 
 
+@pytest.mark.slow
 async def test_receipts_for_two_that_come_too_early_find_their_own_in_every_order(
     customer: Customer, other: Customer
 ) -> None:

@@ -36,8 +36,14 @@ KEEP: Final = """
 SYNCED: Final = "UPDATE channels SET templates_synced_at = now() WHERE shop_id = $1 AND id = $2"
 STALE: Final = sa.text(
     "SELECT shop_id, id, type FROM channels WHERE type = ANY(:types) AND state = 'active' AND deleted_at IS NULL "
-    "AND (templates_synced_at IS NULL OR templates_synced_at < now() - interval '6 hours') ORDER BY id LIMIT 20"
+    "AND (templates_synced_at IS NULL OR templates_synced_at < now() - interval '6 hours') ORDER BY id LIMIT :most"
 )
+# A provider that does not answer is asked again in ten minutes, and holds up nobody else meanwhile.
+NOT_NOW: Final = sa.text(
+    "UPDATE channels SET templates_synced_at = now() - interval '5 hours 50 minutes' "
+    "WHERE shop_id = :shop_id AND id = :id"
+)
+TURN_MAX: Final = 20
 OFFERED_MAX: Final = 20
 LOOK_EVERY_S: Final = 30.0
 
@@ -92,23 +98,28 @@ async def keep_fresh(core: Core) -> None:
     """Ask the providers again now and then, and soon after they said that something changed, until cancelled."""
     while True:
         try:
-            await renew_stale(core)
+            while await renew_stale(core) == TURN_MAX:
+                pass
         except Exception as error:  # there is a next time
             log.warning("templates.look_failed", error=type(error).__name__)
         await asyncio.sleep(LOOK_EVERY_S)
 
 
-async def renew_stale(core: Core) -> None:
+async def renew_stale(core: Core) -> int:
+    """Ask for some of those that are due; how many there were."""
     with_templates = [name for name, kind in core.types.items() if kind.capabilities.template]
     if not with_templates:
-        return
+        return 0
     async with core.db.system() as connection:
-        rows = (await connection.execute(STALE, {"types": with_templates})).all()
+        rows = (await connection.execute(STALE, {"types": with_templates, "most": TURN_MAX})).all()
     for row in rows:
         try:
             await renew(core, row)
         except Problem as problem:  # said by `check`, too; asked again with the next round
             log.info("templates.not_renewed", channel=show_id(CHANNEL, row.id), code=problem.code)
+            async with core.db.shop(row.shop_id) as connection:
+                await connection.execute(NOT_NOW, {"shop_id": row.shop_id, "id": row.id})
+    return len(rows)
 
 
 async def renew(core: Core, row: Any) -> None:

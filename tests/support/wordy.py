@@ -31,6 +31,8 @@ class Wordings:
     refusals: deque[SendError] = field(default_factory=deque)
     """What the next fetches meet instead of the file."""
     templates: list[KnownTemplate] = field(default_factory=list)
+    silent: SendError | None = None
+    """What meets whoever asks for the templates."""
     problems: tuple[str, ...] = ()
     asked: int = 0
 
@@ -88,6 +90,8 @@ class Wordy(Connector):
 
     async def templates(self) -> Sequence[KnownTemplate]:
         self.wordings.asked += 1
+        if self.wordings.silent is not None:
+            raise self.wordings.silent
         return self.wordings.templates
 
     async def check(self) -> Health:

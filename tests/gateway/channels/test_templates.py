@@ -8,6 +8,7 @@ from shopbell_client import Channel, ValidationFailed
 from gateway.channels.templates import renew_stale
 from shared.commands import SendMessage
 from shared.content import Template
+from shared.errors import Unavailable
 from shared.events import ChannelReported
 from shared.subjects import KnownTemplate
 from tests.support.customer import Customer, fresh
@@ -49,6 +50,12 @@ async def late(scripted: Running, scripted_shop: Shop, channel: Channel) -> Cust
     return customer
 
 
+async def renew_all(running: Running) -> None:
+    """Everything that is due, also of other tests' channels."""
+    while await renew_stale(running.core):
+        pass
+
+
 async def test_the_templates_of_a_channel_are_those_of_its_provider(
     scripted_shop: Shop, channel: Channel, provider: Wordings
 ) -> None:
@@ -69,7 +76,7 @@ async def test_a_channel_without_templates_has_none(scripted_shop: Shop) -> None
 
 
 async def test_too_late_for_a_free_answer_the_usable_templates_are_offered(late: Customer, provider: Wordings) -> None:
-    await renew_stale(late.running.core)
+    await renew_all(late.running)
     conversation = await late.conversation()
     assert conversation.reply_window is not None
     assert conversation.reply_window.state == "template"
@@ -89,16 +96,25 @@ async def test_too_late_for_a_free_answer_the_usable_templates_are_offered(late:
 
 
 async def test_what_the_provider_says_has_changed_is_asked_for_again(late: Customer, provider: Wordings) -> None:
-    await renew_stale(late.running.core)
+    await renew_all(late.running)
     asked = provider.asked
-    await renew_stale(late.running.core)
+    await renew_all(late.running)
     assert provider.asked == asked
     changed = ChannelReported(
         address=late.address, occurred_at=late.message("").occurred_at, external_id="changed", topic="templates"
     )
     await late.tell(changed)
-    await renew_stale(late.running.core)
+    await renew_all(late.running)
     assert provider.asked == asked + 1
+
+
+async def test_a_provider_that_does_not_answer_is_asked_later_and_holds_up_nobody(
+    late: Customer, provider: Wordings
+) -> None:
+    provider.silent = Unavailable("The provider is away.")
+    await renew_all(late.running)
+    assert provider.asked == 1
+    assert await renew_stale(late.running.core) == 0
 
 
 async def test_a_check_says_what_the_provider_says(scripted_shop: Shop, channel: Channel, provider: Wordings) -> None:

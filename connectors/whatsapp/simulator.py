@@ -406,7 +406,8 @@ class WhatsAppSimulator(Simulator):
         ]
         if not known:
             raise Refused(132001, "Template name does not exist in the translation", 404)
-        (body,) = [part["text"] for part in known[0]["components"] if part["type"] == "BODY"]  # type: ignore[union-attr,index,call-overload]
+        found: Any = known[0]
+        (body,) = [part["text"] for part in found["components"] if part["type"] == "BODY"]
         components = content.get("components", [])
         values = [one for part in components if part["type"] == "body" for one in part["parameters"]]
         places = re.findall(r"\{\{(\w+)\}\}", str(body))

@@ -84,7 +84,7 @@ async def bring_codes(raw: Any, staged: Staged, met: Sequence[Arrival]) -> list[
     """Whoever brings a code joins the contact it was made for, from this message on."""
     joined = []
     for arrival in met:
-        payload = None if isinstance(arrival.event, Echo) else arrival.event.payload  # type: ignore[union-attr]
+        payload = arrival.event.payload if isinstance(arrival.event, MessageReceived | PeerConnected) else None
         person = staged.people[key_of(arrival)]
         contact = await redeem(raw, person.shop_id, payload) if payload else None
         if contact is None or contact == person.contact_id:
@@ -196,7 +196,7 @@ async def move_one(raw: Any, staged: Staged, arrival: Arrival, old: End) -> list
         end = ends.get(key)
         if end is not None and end.contact_id != person.contact_id:
             people.append(replace(person, contact_id=end.contact_id))
-        identity = await give(raw, key, end, person, told_of(event), lent=key[3] in lent)
+        identity = await give(raw, key, end, person, told_of(event))
         staged.people[key] = person = replace(person, identity_id=identity)
     if left:
         staged.people[old_key] = person
@@ -213,20 +213,16 @@ def owner_of(keys: Iterable[Key], ends: Mapping[Key, End], lent: Collection[str]
     return next((ends[key] for key in keys if key[3] not in lent and key in ends), None)
 
 
-async def give(raw: Any, key: Key, end: End | None, person: Person, sender: Sender, *, lent: bool) -> uuid.UUID:
+async def give(raw: Any, key: Key, end: End | None, person: Person, sender: Sender) -> uuid.UUID:
     """Make an id this person's; its identity."""
     if end is not None and end.contact_id == person.contact_id:
         return end.identity_id
-    if end is not None and not lent:  # the same person was met under it before
+    if end is not None and key[3] not in sender.lent:  # the same person was met under it before
         await raw.execute(GIVE, person.shop_id, end.identity_id, person.contact_id)
         return end.identity_id
     if end is not None:
         await take_away(raw, key, end)
-    return await add_end(raw, key, person, replace_lent(sender, key[3], lent))
-
-
-def replace_lent(sender: Sender, peer: str, lent: bool) -> Sender:
-    return sender.model_copy(update={"lent": (peer,) if lent else ()})
+    return await add_end(raw, key, person, sender)
 
 
 async def find_conversations(raw: Any, staged: Staged) -> None:

@@ -72,13 +72,13 @@ EDIT: Final = f"""
         edited_at = CASE WHEN late THEN m.edited_at ELSE now() END
     FROM meant WHERE (m.shop_id, m.id) = (meant.shop_id, meant.id)
     RETURNING m.id, m.conversation_id, meant.contact_id, late
-"""  # noqa: S608
+"""  # noqa: S608 - made of constants
 DELETE: Final = f"""
     WITH meant AS (SELECT m.shop_id, m.id, i.contact_id {MEANT})
     UPDATE messages m SET deleted_at = coalesce(m.deleted_at, now())
     FROM meant WHERE (m.shop_id, m.id) = (meant.shop_id, meant.id)
     RETURNING m.id, m.conversation_id, meant.contact_id
-"""  # noqa: S608
+"""  # noqa: S608 - made of constants
 BLOCK: Final = """
     UPDATE identities i SET blocked_at = $5
     WHERE i.shop_id = $1 AND i.channel_type = $2 AND i.account = $3 AND i.peer = $4

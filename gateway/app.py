@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from gateway.access import routes as access
 from gateway.agents import routes as agents
+from gateway.agents.presence import Presence
 from gateway.channels import routes as channels
 from gateway.channels.store import ChannelDirectory, channel_view
 from gateway.channels.templates import keep_fresh
@@ -34,7 +35,7 @@ from gateway.problems import TITLES, Problem, describe_problems, install_problem
 from gateway.requests import BodyLimit, RequestIds
 from shared.errors import BusUnavailable, NoAnswer
 from shared.model import Model
-from shared.subjects import CHANNEL, CHANNELS, INBOUND, MEDIA, THREAD
+from shared.subjects import CHANNEL, CHANNELS, INBOUND, MEDIA, STAFFED, THREAD
 
 Q = TypeVar("Q", bound=Model)
 A = TypeVar("A", bound=Model)
@@ -183,4 +184,5 @@ def build_gateway(core: Core) -> Gateway:
     core.bus.serve(CHANNEL, or_no_answer(directory.answer))
     core.bus.serve(CHANNELS, or_no_answer(directory.list))
     core.bus.serve(THREAD, or_no_answer(Threads(core).answer))
+    core.bus.serve(STAFFED, or_no_answer(Presence(core).answer))
     return Gateway(core, app, ingest, relay, fetcher)

@@ -85,6 +85,7 @@ agents = sa.Table(
     sa.Column("type", sa.Text, nullable=False),
     created_at(),
     version(),
+    moment("seen_at"),  # when a client of theirs last listened to the feed
     sa.CheckConstraint("type IN ('human', 'bot')", name="type"),
 )
 

@@ -212,6 +212,19 @@ class ThreadPage(Model):
 THREAD = Query("thread", ThreadQuestion, ThreadPage)
 
 
+class StaffedQuestion(Model):
+    channel_id: str
+
+
+class StaffedAnswer(Model):
+    """Whether a person of the channel's shop is there to answer."""
+
+    answering: bool
+
+
+STAFFED = Query("staffed", StaffedQuestion, StaffedAnswer)
+
+
 class FeedGrew(Model):
     """A shop's feed has new events."""
 

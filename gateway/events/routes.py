@@ -10,6 +10,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Header, Query
 from starlette.responses import Response, StreamingResponse
 
+from gateway.agents.presence import Attendance, note
 from gateway.calls import PROBLEMS, Call, CanRead
 from gateway.database import driver
 from gateway.events.feed import Edges, FeedEvent, edges, read, read_cursor, show_cursor, show_event
@@ -52,6 +53,7 @@ async def list_events(
     key = call.core.key("feed cursors")
     async with call.read() as connection:
         edge = await edges(await driver(connection), call.shop_id)
+        await note(connection, call.principal)
     position = start(key, call, last_event_id or after, edge)
     wanted = [kind.strip() for kind in types.split(",") if kind.strip()] if types else None
     if SSE in accept:
@@ -107,6 +109,7 @@ async def page(
 async def stream(call: Call, key: bytes, position: int, types: list[str] | None) -> AsyncIterator[str]:
     """Server-sent events until the client goes, the token expires or is revoked, or the server stops."""
     expires_at, checked_at = call.principal.expires_at, call.core.clock()
+    attendance = Attendance(call.core, call.principal)
     yield "retry: 2000\n\n"
     async for item in follow(call.core.tail, call.core.db, call.shop_id, after=position, idle_s=HEARTBEAT_S):
         now = call.core.clock()
@@ -116,6 +119,7 @@ async def stream(call: Call, key: bytes, position: int, types: list[str] | None)
         if over:
             yield "event: auth_expired\ndata: {}\n\n"
             return
+        await attendance.go_on()
         if item is None:
             yield ": ping\n\n"
         elif isinstance(item, TypingSeen):

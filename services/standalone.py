@@ -95,7 +95,7 @@ def new_server(app: ASGIApp) -> Server:
             log_config=None,
             access_log=False,
             server_header=False,
-            proxy_headers=False,  # nothing of ours reads the caller's address; a proxy's word is not asked for
+            proxy_headers=False,  # the contact form alone reads the caller's address, and judges a proxy's word itself
             timeout_graceful_shutdown=GRACE_S,
             ws="websockets-sansio",
             ws_max_size=65_536,

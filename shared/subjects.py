@@ -54,8 +54,11 @@ MEDIA = Topic("media", MediaReport)
 
 
 class ChannelQuestion(Model):
+    """`beside`: only if it belongs to the same shop as this channel."""
+
     channel_type: str
     channel_id: str
+    beside: str | None = None
 
 
 class ChannelRecord(Model):

@@ -7,17 +7,29 @@ from typing import ClassVar, Final
 
 from connectors.webchat.capabilities import CAPABILITIES
 from connectors.webchat.config import WebChatConfig
+from connectors.webchat.forms.limits import FormLimits
 from connectors.webchat.inbound import CHANNEL_TYPE
 from shared.bus import Hint
 from shared.commands import MarkRead, SendMessage, Sent, SetTyping
-from shared.connector import ASGIApp, ChannelType, Connector, Host, Port
+from shared.connector import ASGIApp, ChannelType, Connector, Health, Host, Port
+from shared.errors import BusError
 from shared.ids import VISITOR, new_id
 from shared.model import Model
 from shared.signing import BadToken, derive_key, read_claims, sign_claims
-from shared.subjects import THREAD, ThreadPage, ThreadQuestion
+from shared.subjects import (
+    CHANNEL,
+    STAFFED,
+    THREAD,
+    ChannelQuestion,
+    ChannelRecord,
+    StaffedQuestion,
+    ThreadPage,
+    ThreadQuestion,
+)
 
 TOKEN_TTL_S: Final = 365 * 86_400  # renewed at each visit
 TOKENS_REMEMBERED: Final = 10_000
+MAIL_TYPE: Final = "email"
 SOCKETS_MAX: Final = 10  # of one visitor: tabs and devices
 
 
@@ -52,6 +64,7 @@ class WebChat(Connector):
         assert isinstance(port.config, WebChatConfig)
         self.config = port.config
         self._token_key = derive_key(port.config.signing_key.get_secret_value().encode(), "visitor tokens")
+        self.form_limits = FormLimits()
         self._tokens: dict[str, tuple[str, int]] = {}
         self._listeners: dict[str, set[Listener]] = {}
         self._closed = False
@@ -86,6 +99,22 @@ class WebChat(Connector):
         return await self.port.bus.request(
             THREAD, ThreadQuestion(channel_id=self.port.channel_id, peer=visitor, after=after)
         )
+
+    async def is_answering(self) -> bool:
+        """Whether a person of the shop is there. If that cannot be known just now, the chat is as it always is."""
+        try:
+            question = StaffedQuestion(channel_id=self.port.channel_id)
+            return (await self.port.bus.request(STAFFED, question)).answering
+        except BusError:
+            return True
+
+    async def forms_mailbox(self) -> ChannelRecord | None:
+        """The e-mail channel by which forms are answered, if there is one in this shop. Raises `BusError`."""
+        wanted = self.config.forms_to
+        if wanted is None:
+            return None
+        question = ChannelQuestion(channel_type=MAIL_TYPE, channel_id=wanted, beside=self.port.channel_id)
+        return (await self.port.bus.request(CHANNEL, question)).channel
 
     # Sockets
 
@@ -137,6 +166,15 @@ class WebChat(Connector):
                 typing=command.on,
                 name=command.author_name,
             ),
+        )
+
+    async def check(self) -> Health:
+        """Whether contact forms find the mailbox that the settings name."""
+        mailbox = await self.forms_mailbox()
+        if self.config.forms_to is None or (mailbox is not None and mailbox.active):
+            return Health()
+        return Health(
+            ("`forms_to` names no active e-mail channel of this shop, so contact forms land in the chat; correct it.",)
         )
 
     async def close(self) -> None:

@@ -58,18 +58,18 @@ def visitor_of(connector: WebChat, authorization: str) -> str:
         raise unauthorized() from None
 
 
-async def read_body(content_length: str | None, receive: Receive) -> bytes:
+async def read_body(content_length: str | None, receive: Receive, most: int = BODY_MAX_BYTES) -> bytes:
     """The body, read no further than the limit."""
-    if content_length is not None and int(content_length) > BODY_MAX_BYTES:
-        raise too_large()
+    if content_length is not None and int(content_length) > most:
+        raise too_large(most)
     body: bytes = b""
     while True:
         message: Message = await receive()
         if message["type"] == "http.disconnect":
             raise Refused(400, "malformed", "The body ended too early.")
         body += message.get("body", b"")
-        if len(body) > BODY_MAX_BYTES:
-            raise too_large()
+        if len(body) > most:
+            raise too_large(most)
         if not message.get("more_body", False):
             return body
 

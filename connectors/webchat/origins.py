@@ -14,6 +14,7 @@ from shared.errors import BusError, IngressError
 
 Headers = list[tuple[bytes, bytes]]
 
+FORMS: Final = "forms"  # /chat/forms/{channel_id}; everything else is /chat/{channel_id}/...
 METHODS: Final = {"session": b"POST", "messages": b"POST", "thread": b"GET"}
 VARY: Final = (b"vary", b"Origin")
 EXPOSED: Final = (b"access-control-expose-headers", b"retry-after, x-request-id")
@@ -72,13 +73,15 @@ def method_asked_for(scope: Scope) -> bytes | None:
     if scope["method"] != "OPTIONS" or header(scope, b"access-control-request-method") is None:
         return None
     place: list[str] = scope["path"].split("/")
-    return METHODS.get(place[3]) if len(place) == 4 else None
+    if len(place) != 4:
+        return None
+    return b"POST" if place[2] == FORMS else METHODS.get(place[3])
 
 
 def channel_of(scope: Scope) -> str:
-    """The id in `/chat/{channel_id}/...`."""
-    place: list[str] = scope["path"].split("/")
-    return place[2] if len(place) > 2 else ""
+    """The id in `/chat/{channel_id}/...` or `/chat/forms/{channel_id}`."""
+    place: list[str] = [*scope["path"].split("/"), "", ""]
+    return place[3] if place[2] == FORMS else place[2]
 
 
 def header(scope: Scope, name: bytes) -> bytes | None:

@@ -1,4 +1,4 @@
-"""What the site chat serves: sessions, sockets, lines over HTTP, and the widget's files."""
+"""What the site chat serves: sessions, sockets, lines and forms over HTTP, and the widget's files."""
 
 import hashlib
 import json
@@ -19,6 +19,7 @@ from starlette.websockets import WebSocket
 
 from connectors.webchat.capabilities import TEXT_MAX
 from connectors.webchat.connector import WebChat
+from connectors.webchat.forms.route import answer_form
 from connectors.webchat.inbound import CHANNEL_TYPE
 from connectors.webchat.lines import post_line, read_body, visitor_of
 from connectors.webchat.origins import foreign_page, open_to_pages, origin_allowed
@@ -77,8 +78,13 @@ def chat_app(host: Host) -> ASGIApp:
                 "title": connector.config.title,
                 "greeting": connector.config.greeting,
                 "limits": {"text": TEXT_MAX},
+                "answering": await connector.is_answering(),
+                "form": {"answer_hours": connector.config.form_answer_hours},
             }
         )
+
+    async def form(request: Request) -> Response:
+        return await answer_form(host, await the_connector(host, request), request)
 
     async def thread(request: Request) -> Response:
         connector = await the_connector(host, request)
@@ -103,6 +109,7 @@ def chat_app(host: Host) -> ASGIApp:
 
     routes = Starlette(
         routes=[
+            Route("/chat/forms/{channel_id}", answered(form), methods=["POST"]),
             Route("/chat/{channel_id}/thread", answered(thread), methods=["GET"]),
             Route("/chat/{channel_id}/session", answered(session), methods=["POST"]),
             WebSocketRoute("/chat/{channel_id}/socket", socket),

@@ -24,6 +24,7 @@ LOCKED: Final = sa.text(
 )
 STOPPING: Final = frozenset({"auth_expired", "account_disabled"})  # until a person has seen to it
 ANY_SHOP: Final = sa.text("SELECT * FROM channels WHERE id = :id AND type = :type AND deleted_at IS NULL")
+BESIDE: Final = sa.text("SELECT shop_id FROM channels WHERE id = :id AND deleted_at IS NULL")
 ACTIVE: Final = sa.text(
     "SELECT id FROM channels WHERE type = :type AND state = 'active' AND deleted_at IS NULL ORDER BY id"
 )
@@ -164,12 +165,13 @@ class ChannelDirectory:
     async def answer(self, question: ChannelQuestion) -> ChannelAnswer:
         try:
             key = read_id(CHANNEL, question.channel_id)
+            beside = read_id(CHANNEL, question.beside) if question.beside else None
         except MalformedId:
             return ChannelAnswer(channel=None)
         async with self._core.db.system() as connection:
             row = (await connection.execute(ANY_SHOP, {"id": key, "type": question.channel_type})).one_or_none()
-        if row is None:
-            return ChannelAnswer(channel=None)
+            if row is None or (beside and await connection.scalar(BESIDE, {"id": beside}) != row.shop_id):
+                return ChannelAnswer(channel=None)
         config = row.settings | open_secrets(self._core, row)
         return ChannelAnswer(
             channel=ChannelRecord(

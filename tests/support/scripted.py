@@ -117,10 +117,25 @@ class Repeatable(Scripted):
     )
 
 
+class MailboxSettings(StrictModel):
+    """`address` is the shop's end."""
+
+    address: str
+
+
+class Mailbox(Scripted):
+    """Where each matter has a thread of its own."""
+
+    channel_type: ClassVar[ChannelType] = ChannelType(
+        "email", "Mailbox", Scripted.channel_type.capabilities, MailboxSettings, account="address"
+    )
+
+
 @contextlib.asynccontextmanager
 async def scripted_product(settings: Settings) -> AsyncIterator[Running]:
     """The product with these channels, assembled of the parts of which the real one is."""
-    kinds = {**CONNECTORS, "scripted": loaded(Scripted), "repeatable": loaded(Repeatable), "wordy": loaded(Wordy)}
+    own = (Scripted, Repeatable, Wordy, Mailbox)
+    kinds = {**CONNECTORS} | {one.channel_type.name: loaded(one) for one in own}
     types = {name: kind.channel_type for name, kind in kinds.items()}
     async with contextlib.AsyncExitStack() as stack:
         db = await stack.enter_async_context(open_database(settings))

@@ -3,25 +3,22 @@
 import asyncio
 import contextlib
 import json
-import os
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, async_playwright, expect
+from playwright.async_api import Browser, expect
 
 from shared.errors import BusUnavailable
 from shared.events import ReceiptReported, Status
-from tests.support.browser import NAMES, QUIET, find_chromium, new_person, new_tab
+from tests.support.browser import new_person, new_tab, skip_without_browser
 from tests.support.chat import CHANNEL, of_the_shop, open_chat
 from tests.support.eventually import eventually
 from tests.support.process import Up, running_up, say, texts_of
 from tests.support.terminal_agent import terminal_agent
 
-NO_BROWSER = f"no browser: none of {', '.join(NAMES)} is on the PATH"
-if find_chromium() is None and not os.environ.get("CI"):
-    pytest.skip(NO_BROWSER, allow_module_level=True)  # here, so that it is one line of the summary
+skip_without_browser()
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
 TRICKS = (
@@ -35,17 +32,6 @@ TRICKS = (
 )
 LONGEST_PAUSE_S = 30  # of browser and agent, before they try again to connect
 PAGE_POLICY = "default-src 'none'; script-src {url}; frame-src {url}; require-trusted-types-for 'script'"
-
-
-@pytest.fixture(scope="session")
-async def browser() -> AsyncIterator[Browser]:
-    program = find_chromium()
-    if program is None:
-        pytest.fail(NO_BROWSER)
-    async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path=program, args=QUIET)
-        yield chromium
-        await chromium.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,13 @@
 """A person at a browser: the demo shop's page with the real widget, and what the console said."""
 
 import contextlib
+import os
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Final
 
+import pytest
 from playwright.async_api import Browser, BrowserContext, FrameLocator, Locator, Page
 
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
@@ -15,8 +17,17 @@ QUIET: Final = [  # the sandbox does not work for root, and nothing may be asked
 ]  # fmt: skip
 
 
+NO_BROWSER: Final = f"no browser: none of {', '.join(NAMES)} is on the PATH"
+
+
 def find_chromium() -> str | None:
     return next((path for path in map(shutil.which, NAMES) if path), None)
+
+
+def skip_without_browser() -> None:
+    """For a whole module, so that it is one line of the summary. Where everything has to be proven it fails instead."""
+    if find_chromium() is None and not os.environ.get("CI"):
+        pytest.skip(NO_BROWSER, allow_module_level=True)
 
 
 @dataclass

@@ -61,6 +61,17 @@ export class Composer {
     this.#field.focus({ preventScroll: true });
   }
 
+  get draft() {
+    return this.#field.value;
+  }
+
+  /** @param {string} draft */
+  set_draft(draft) {
+    this.#field.value = draft;
+    this.#owner.on_draft(draft);
+    this.#review();
+  }
+
   /** @param {number} max_text  code points */
   set_max_text(max_text) {
     this.#max_text = max_text;

@@ -40,6 +40,24 @@
       close: "Zatvori razgovor",
       unread: { one: "# nepročitana poruka", few: "# nepročitane poruke", other: "# nepročitanih poruka" },
     },
+    de: {
+      chat: "Chat mit dem Shop",
+      open: "Chat öffnen",
+      close: "Chat schließen",
+      unread: { one: "# ungelesene Nachricht", other: "# ungelesene Nachrichten" },
+    },
+    fr: {
+      chat: "Chat avec la boutique",
+      open: "Ouvrir le chat",
+      close: "Fermer le chat",
+      unread: { one: "# message non lu", other: "# messages non lus" },
+    },
+    es: {
+      chat: "Chat con la tienda",
+      open: "Abrir el chat",
+      close: "Cerrar el chat",
+      unread: { one: "# mensaje sin leer", other: "# mensajes sin leer" },
+    },
   };
 
   // One query for style and script: below it the panel covers the whole screen.

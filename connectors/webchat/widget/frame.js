@@ -1,9 +1,10 @@
 // @ts-check
 /** The panel put together: what comes from the socket is folded, what the fold says is shown. */
 import { Connection } from "./connection.js";
+import { send_form } from "./contact_request.js";
 import { Embedding } from "./embedding.js";
 import { text_button } from "./elements.js";
-import { Outbox } from "./outbox.js";
+import { Outbox, new_cmid } from "./outbox.js";
 import { Seen } from "./seen.js";
 import { open_session } from "./session.js";
 import { open_store } from "./store.js";
@@ -24,6 +25,7 @@ const CALM_MS = 1_000; // a reconnect shorter than this is nobody's concern
 const query = new URLSearchParams(location.search);
 const channel = query.get("channel") ?? "";
 const chat = new URL(`../chat/${encodeURIComponent(channel)}/`, location.href);
+const forms = new URL(`../chat/forms/${encodeURIComponent(channel)}`, location.href);
 const socket_address = new URL("socket", chat);
 socket_address.protocol = chat.protocol === "https:" ? "wss:" : "ws:";
 
@@ -45,6 +47,7 @@ let session = null;
 let read = stored_read();
 /** @type {string | null} */
 let reported_recv = null;
+const form_cmid = new_cmid(); // one form per page; another text under it is another form to the server
 let typed_at_ms = -Infinity;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let typing_timer;
@@ -78,6 +81,7 @@ const view = new View(texts, locale, drafts.get("draft") ?? "", {
     outbox.remove(cmid);
     view.composer.focus();
   },
+  on_form: (form) => send_form(forms.href, session?.token ?? null, form_cmid, locale, form),
 });
 
 const seen = new Seen(view.log, (id) => {
@@ -128,6 +132,8 @@ async function greet(rejections) {
     view.set_title(session.title ?? texts.chat);
     if (session.greeting !== null) view.set_greeting(session.greeting);
     view.composer.set_max_text(session.max_text);
+    view.contact.set_max_text(session.max_text);
+    offer_form();
   }
   return {
     t: "hello",
@@ -194,7 +200,14 @@ function tell_typing() {
 
 function show() {
   view.render(rows(thread, outbox.lines()));
+  offer_form();
   count();
+}
+
+/** Whoever already has a conversation here is answered in it. */
+function offer_form() {
+  const begun = !thread.complete || thread.messages.size > 0 || outbox.lines().length > 0;
+  view.contact.offer(begun ? null : (session?.answer_hours ?? null));
 }
 
 function count() {

@@ -279,7 +279,7 @@ function parse_line(cmid, kept) {
 }
 
 /** A random UUID; `crypto.randomUUID` alone is missing on pages without TLS. */
-function new_cmid() {
+export function new_cmid() {
   if (typeof crypto.randomUUID === "function") return crypto.randomUUID();
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -11,6 +11,7 @@ import { members, seconds, text } from "./protocol.js";
  * @property {string | null} greeting
  * @property {string | null} title
  * @property {number} max_text  code points in one line
+ * @property {number | null} answer_hours  nobody can answer now: within how many hours a form is answered
  */
 
 /** The chat cannot be had here; asking again would not help. */
@@ -27,6 +28,7 @@ export class SessionDeferred extends Error {
 
 const TIMEOUT_MS = 15_000;
 const MAX_TEXT = 4000; // the protocol's limit, for a server that does not name one
+const ANSWER_HOURS = 24;
 const REFUSED = new Set([403, 404, 410]);
 
 /**
@@ -102,5 +104,6 @@ function parse_session(body) {
     greeting: text(data.greeting),
     title: text(data.title),
     max_text: typeof limit === "number" && limit > 0 ? limit : MAX_TEXT,
+    answer_hours: data.answering === false ? (seconds(members(data.form).answer_hours) ?? ANSWER_HOURS) : null,
   };
 }

@@ -2,10 +2,13 @@
 /** The panel on the screen. It shows what it is told and reports what the visitor does; it decides nothing. */
 import { Bubble } from "./bubble.js";
 import { Composer } from "./composer.js";
+import { ContactForm } from "./contact.js";
 import { element, icon, set_text, text_button } from "./elements.js";
 import { linkify } from "./linkify.js";
 import { fill } from "./texts.js";
 
+/** @typedef {import("./contact_request.js").Form} Form */
+/** @typedef {import("./contact_request.js").Receipt} Receipt */
 /** @typedef {import("./texts.js").Texts} Texts */
 /** @typedef {import("./thread.js").Row} Row */
 
@@ -16,6 +19,7 @@ import { fill } from "./texts.js";
  * @property {() => void} on_close
  * @property {(cmid: string) => void} on_try_again
  * @property {(cmid: string) => void} on_remove
+ * @property {(form: Form) => Promise<Receipt>} on_form
  */
 
 const NEAR_END_PX = 60; // closer than this the visitor is following the thread: keep him at its end
@@ -23,6 +27,7 @@ const RUN_MS = 10 * 60_000; // lines of one author within this time stand togeth
 
 export class View {
   composer;
+  contact;
   log;
   #texts;
   #manner;
@@ -31,6 +36,7 @@ export class View {
   #title;
   #list = element("ol");
   #greeting = element("li", { class: "greeting", hidden: "" });
+  #below;
   #typing = element("p", { class: "typing", hidden: "" });
   #state = element("p", { class: "state", role: "status" });
   #newer;
@@ -60,6 +66,10 @@ export class View {
       on_remove: owner.on_remove,
     };
     this.composer = new Composer(texts, draft, owner);
+    this.contact = new ContactForm(texts, locale, {
+      on_form: owner.on_form,
+      on_toggle: (open) => this.#show_form(open),
+    });
     this.#title = element("h1", { id: "title", dir: "auto" }, texts.chat);
     const close = element("button", { type: "button", class: "close", "aria-label": texts.close });
     close.append(icon("", "M6 6l12 12M18 6L6 18"));
@@ -72,13 +82,15 @@ export class View {
       this.log.focus({ preventScroll: true });
       this.#to_end();
     });
+    this.#below = element("div", { class: "below" }, this.#newer, this.#typing);
     this.#dialog = element(
       "div",
       { class: "panel", role: "dialog", "aria-labelledby": "title", tabindex: "-1" },
       element("header", {}, this.#title, close),
       this.#state,
       this.log,
-      element("div", { class: "below" }, this.#newer, this.#typing),
+      this.#below,
+      this.contact.notice,
       this.composer.form,
     );
     this.log.addEventListener("scroll", () => this.#scroll());
@@ -136,9 +148,27 @@ export class View {
     bubble?.item.scrollIntoView({ block: "start" });
   }
 
+  /**
+   * The form takes the place of thread and composer; what was begun in one goes on in the other.
+   * @param {boolean} open
+   */
+  #show_form(open) {
+    for (const part of [this.log, this.#below, this.composer.form]) part.hidden = open;
+    if (open) {
+      this.#dialog.append(this.contact.page);
+      return this.contact.begin(this.composer.draft);
+    }
+    this.contact.page.remove();
+    this.contact.end();
+    this.composer.set_draft(this.contact.words);
+    this.composer.focus();
+    if (this.#following) this.#to_end();
+  }
+
   // A finger that opened the panel would be met by a keyboard over half of it.
   focus() {
-    if (matchMedia("(pointer: coarse)").matches) this.#dialog.focus({ preventScroll: true });
+    if (this.contact.open) this.contact.focus();
+    else if (matchMedia("(pointer: coarse)").matches) this.#dialog.focus({ preventScroll: true });
     else this.composer.focus();
   }
 

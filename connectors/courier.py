@@ -90,7 +90,7 @@ class Courier:
 
     def _pace(self, channel_id: str, connector: Connector) -> Pace:
         if channel_id not in self._paces:
-            self._paces[channel_id] = Pace(connector.channel_type.capabilities.rate)
+            self._paces[channel_id] = Pace(connector.rate)
         return self._paces[channel_id]
 
     def _slow_down(self, channel_id: str, error: SendError) -> None:

@@ -11,9 +11,10 @@ import structlog
 from connectors.courier import Courier
 from connectors.ingress import ingress_app
 from connectors.kinds import Kind
+from connectors.listening import Leases, Place
 from shared.bus import Bus
 from shared.clock import Clock
-from shared.connector import ASGIApp, Connector, Hook, Port
+from shared.connector import ASGIApp, Connector, Dial, Hook, Port
 from shared.errors import AuthExpired, BusError, IngressError, SendError, ShopbellError, UnknownChannel
 from shared.events import Address, ChannelReported, InboundEvent, Reason
 from shared.files import FileStore
@@ -47,13 +48,22 @@ class ConnectorHost:
     """Finds connectors, attends to the channels that have to be listened to, and answers for the providers."""
 
     def __init__(
-        self, kinds: Mapping[str, Kind], *, bus: Bus, http: httpx.AsyncClient, clock: Clock, files: FileStore
+        self,
+        kinds: Mapping[str, Kind],
+        *,
+        bus: Bus,
+        http: httpx.AsyncClient,
+        clock: Clock,
+        files: FileStore,
+        dial: Dial,
     ) -> None:
         self._kinds = kinds
         self._bus = bus
         self._http = http
         self._clock = clock
         self._files = files
+        self._dial = dial
+        self._leases = Leases(bus)
         self._courier = Courier(self.find, bus=bus, clock=clock, files=files)
         self._connectors: dict[str, Connector] = {}
         self._making: dict[tuple[str, str], asyncio.Task[Connector]] = {}
@@ -110,7 +120,18 @@ class ConnectorHost:
 
         connector = await asyncio.to_thread(kind.load)
         return connector(
-            Port(channel_id, config, publish, self._bus, self._http, self._clock, self._files, answer.channel.hook_url)
+            Port(
+                channel_id,
+                config,
+                publish,
+                self._bus,
+                self._http,
+                self._clock,
+                self._files,
+                self._dial,
+                Place(self._bus, channel_id),
+                answer.channel.hook_url,
+            )
         )
 
     async def _find_any(self, channel_id: str) -> Connector:
@@ -200,7 +221,7 @@ class ConnectorHost:
                 await asyncio.sleep(AGAIN_S[0])
                 continue
             try:
-                await connector.listen()
+                await self._listen(connector)
             except AuthExpired as error:
                 await self._report_problem(connector, error)
                 return
@@ -212,6 +233,12 @@ class ConnectorHost:
                 await asyncio.sleep(wait)
             else:
                 return  # it is set up, and the provider calls us
+
+    async def _listen(self, connector: Connector) -> None:
+        place = connector.port.place
+        assert isinstance(place, Place)
+        async with self._leases.held(place):
+            await connector.listen()
 
     async def _report_problem(self, connector: Connector, error: AuthExpired) -> None:
         now, kind = self._clock(), connector.channel_type

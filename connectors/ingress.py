@@ -18,7 +18,6 @@ from shared.events import Address, InboundEvent, Reason, Undigested
 
 log = structlog.get_logger(__name__)
 
-HOOK_MAX_BYTES: Final = 4 * 1024 * 1024  # Meta documents 3 MB for a webhook's body; nobody else sends more
 KEPT_HEADERS: Final = ("content-type", "user-agent")  # of a payload in quarantine; never a signature
 
 
@@ -55,25 +54,25 @@ async def take_in(host: Host, request: Request) -> HookReply:
         request.method,
         {name.lower(): value for name, value in request.headers.items()},
         dict(request.query_params),
-        await limited_body(request),
+        await limited_body(request, connector.channel_type.hook_max_bytes),
     )
     if hook.method == "GET":
         return connector.handshake(hook)
     connector.verify(hook)
     events = parse_or_keep(connector, hook)
     if events:
-        await connector.port.publish(events)
+        await connector.publish(events)
         host.acknowledge(connector, events)
     return HookReply()
 
 
-async def limited_body(request: Request) -> bytes:
+async def limited_body(request: Request, most: int) -> bytes:
     """The body, read no further than the limit."""
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size > HOOK_MAX_BYTES:
-            raise TooLarge(f"A hook takes {HOOK_MAX_BYTES} bytes.")
+        if size > most:
+            raise TooLarge(f"This hook takes {most} bytes.")
         chunks.append(chunk)
     return b"".join(chunks)
 

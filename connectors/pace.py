@@ -41,7 +41,8 @@ class Pace:
         bucket = self._peers.get(peer) or Bucket()
         wait = max(self._held_until - now, 0.0)
         if self._rate.per_second:
-            wait = max(wait, self._account.wait_s(now, self._rate.per_second, self._rate.per_second * BURST_S))
+            burst = self._rate.burst or max(self._rate.per_second * BURST_S, 1.0)
+            wait = max(wait, self._account.wait_s(now, self._rate.per_second, burst))
         if self._rate.per_peer_per_second:
             wait = max(wait, bucket.wait_s(now, self._rate.per_peer_per_second, self._rate.per_peer_burst))
         if wait > 0:

@@ -15,6 +15,7 @@ from gateway.access import routes as access
 from gateway.agents import routes as agents
 from gateway.agents.presence import Presence
 from gateway.channels import routes as channels
+from gateway.channels.listeners import Listeners
 from gateway.channels.store import ChannelDirectory, channel_view
 from gateway.channels.templates import keep_fresh
 from gateway.contacts import routes as contacts
@@ -35,7 +36,7 @@ from gateway.problems import TITLES, Problem, describe_problems, install_problem
 from gateway.requests import BodyLimit, RequestIds
 from shared.errors import BusUnavailable, NoAnswer
 from shared.model import Model
-from shared.subjects import CHANNEL, CHANNELS, INBOUND, MEDIA, STAFFED, THREAD
+from shared.subjects import CHANNEL, CHANNELS, INBOUND, LISTEN, MEDIA, PLACE, STAFFED, THREAD
 
 Q = TypeVar("Q", bound=Model)
 A = TypeVar("A", bound=Model)
@@ -183,6 +184,9 @@ def build_gateway(core: Core) -> Gateway:
     directory = ChannelDirectory(core)
     core.bus.serve(CHANNEL, or_no_answer(directory.answer))
     core.bus.serve(CHANNELS, or_no_answer(directory.list))
+    listeners = Listeners(core)
+    core.bus.serve(LISTEN, or_no_answer(listeners.listen))
+    core.bus.serve(PLACE, or_no_answer(listeners.keep))
     core.bus.serve(THREAD, or_no_answer(Threads(core).answer))
     core.bus.serve(STAFFED, or_no_answer(Presence(core).answer))
     return Gateway(core, app, ingest, relay, fetcher)

@@ -45,13 +45,14 @@ def version() -> sa.Column[object]:
     return sa.Column("version", sa.Integer, nullable=False, server_default="1")
 
 
-def belongs_to(table: str, column: str, *, deferred: bool = False) -> sa.ForeignKeyConstraint:
-    """A reference that cannot leave the shop."""
+def belongs_to(table: str, column: str, *, deferred: bool = False, cascade: bool = False) -> sa.ForeignKeyConstraint:
+    """A reference that cannot leave the shop. `cascade`: what belongs to a row goes with it."""
     return sa.ForeignKeyConstraint(
         ["shop_id", column],
         [f"{table}.shop_id", f"{table}.id"],
         deferrable=deferred or None,
         initially="DEFERRED" if deferred else None,
+        ondelete="CASCADE" if cascade else None,
     )
 
 
@@ -206,6 +207,8 @@ conversations = sa.Table(
     sa.Column("updated_at", TIMESTAMP(timezone=True), nullable=False, server_default=NOW),
     moment("closed_at"),
     version(),
+    sa.Column("subject", sa.Text),
+    sa.Column("topic", sa.Text, nullable=False, server_default=""),  # the subject as it is compared
     belongs_to("contacts", "contact_id", deferred=True),
     belongs_to("channels", "channel_id"),
     belongs_to("identities", "identity_id"),
@@ -260,6 +263,7 @@ messages = sa.Table(
     sa.Column("history", JSONB),
     sa.Column("failure", JSONB),
     sa.Column("degraded", ARRAY(sa.Text)),  # what was lost on the way to the channel, in words
+    sa.Column("mail", JSONB),  # what a mail tells beside its words
     sa.UniqueConstraint("shop_id", "conversation_id", "seq"),
     sa.CheckConstraint("direction IN ('in', 'out')", name="direction"),
     sa.Index(
@@ -268,9 +272,11 @@ messages = sa.Table(
         "channel_id",
         "identity_id",
         "external_id",
+        sa.text("coalesce(mail ->> 'fingerprint', '')"),  # two mails may bear one Message-ID
         unique=True,
         postgresql_where=sa.text("external_id IS NOT NULL"),
     ),
+    sa.Index("ix_messages_mail", "shop_id", "channel_id", "external_id", postgresql_where=sa.text("mail IS NOT NULL")),
     sa.Index(
         "uq_messages_client_ref",
         "shop_id",
@@ -344,6 +350,29 @@ attachments = sa.Table(
     sa.CheckConstraint("state IN ('expected', 'kept', 'lost')", name="state"),
     sa.Index("ix_attachments_message", "shop_id", "message_id"),
     sa.Index("ix_attachments_unused", "created_at", postgresql_where=sa.text("message_id IS NULL")),
+)
+
+# Whom the partner of a conversation wrote to as well: they may write in it too.
+conversation_guests = sa.Table(
+    "conversation_guests",
+    metadata,
+    shop_id_unchecked(),
+    sa.Column("conversation_id", UUID, primary_key=True),
+    sa.Column("peer", sa.Text, primary_key=True),
+    belongs_to("conversations", "conversation_id", cascade=True),
+)
+
+# Who listens to a channel that has to be listened to, and how far they have come: one process at a time.
+listeners = sa.Table(
+    "listeners",
+    metadata,
+    shop_id_unchecked(),
+    sa.Column("channel_id", UUID, primary_key=True),
+    sa.Column("holder", sa.Text),
+    sa.Column("token", sa.BigInteger, nullable=False, server_default="0"),  # grows with each new holder
+    moment("held_until"),
+    sa.Column("place", JSONB, nullable=False, server_default=sa.text("'{}'")),
+    belongs_to("channels", "channel_id"),
 )
 
 # One-time codes by which a person who comes on another channel is known to be the same.

@@ -2,10 +2,10 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from shared.content import Content
-from shared.events import Evidence, Status
+from shared.events import Authenticity, Bounce, Evidence, MailClass, Status
 from shared.model import Time
 
 
@@ -46,6 +46,30 @@ class Part(View):
     status: Status | None = None
 
 
+class Placement(View):
+    """Why a mail is in the conversation where it is. `message` is the one that led there, or would have."""
+
+    code: str
+    detail: str
+    message: str | None
+
+
+class MailView(View):
+    """What a mail tells beside its words.
+
+    `class` says who wrote: `normal` is a person, everything else a machine, whom nothing answers by itself.
+    `authenticity` is what our mail server found out about the sender. `bounce` is what a delivery report says.
+    """
+
+    model_config = ConfigDict(frozen=True, validate_by_name=True, serialize_by_alias=True)
+
+    subject: str | None
+    category: MailClass = Field(alias="class")
+    authenticity: Authenticity
+    placement: Placement | None
+    bounce: Bounce | None
+
+
 class MessageView(View):
     id: str
     conversation: str
@@ -66,6 +90,8 @@ class MessageView(View):
     edited_at: Time | None
     deleted_at: Time | None
     failure: Failure | None
+    mail: MailView | None
+    """Of mails only."""
 
 
 class Window(View):
@@ -78,6 +104,8 @@ class Window(View):
 class ConversationView(View):
     id: str
     contact: Ref
+    subject: str | None
+    """Of mails: what the first one says it is about."""
     status: Literal["open", "pending", "snoozed", "closed"]
     channel: ChannelRef
     assignee: Ref | None

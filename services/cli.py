@@ -156,7 +156,7 @@ def openapi() -> None:
 
 @app.command()
 def parse(
-    channel_type: Annotated[str, typer.Argument(metavar="TYPE", help="A channel type: telegram, whatsapp.")],
+    channel_type: Annotated[str, typer.Argument(metavar="TYPE", help="A channel type: email, telegram, whatsapp.")],
     files: Annotated[list[Path] | None, typer.Argument(help="Payloads; standard input without any.")] = None,
 ) -> None:
     """Show as JSON lines how a provider's payload is understood. Exit code 2 if one is malformed."""

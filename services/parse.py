@@ -7,12 +7,17 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, TextIO
 
+from shared.content import Text
 from shared.errors import Ignored, IngressError, ShopbellError
-from shared.events import InboundEvent, ReceiptReported
+from shared.events import Bounce, InboundEvent, Mail, MailClass, MessageReceived, ReceiptReported
 
 Parser = Callable[[bytes], Sequence[InboundEvent]]
 
-PARSERS: Final = {"telegram": "connectors.telegram.inbound", "whatsapp": "connectors.whatsapp.inbound"}
+PARSERS: Final = {
+    "email": "connectors.email.inbound",
+    "telegram": "connectors.telegram.inbound",
+    "whatsapp": "connectors.whatsapp.inbound",
+}
 STDIN: Final = "-"
 
 
@@ -66,4 +71,17 @@ def show(source: str, event: InboundEvent) -> dict[str, Any]:
     told = event.model_dump(mode="json", exclude={"raw"}, exclude_none=True)
     if isinstance(event, ReceiptReported) and event.external_ids:
         told["external_id"] = event.external_ids[0]
-    return {"source": source, **told}
+    return {"source": source, **told, **mail_of(event)}
+
+
+def mail_of(event: InboundEvent) -> dict[str, Any]:
+    """What is asked of a mail, beside what every event tells."""
+    match event:
+        case ReceiptReported(bounce=Bounce()):
+            return {"class": MailClass.BOUNCE}
+        case MessageReceived(mail=Mail() as mail, content=Text() as text):
+            files = [{"name": file.name, "mime": file.mime, "size": file.size} for file in text.attachments]
+            told = {"class": mail.category, "full_text": text.full_text or text.text, "attachments": files}
+            return told | ({"bounce": mail.bounce.model_dump(mode="json")} if mail.bounce else {})
+        case _:
+            return {}

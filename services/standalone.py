@@ -12,6 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.app import Gateway
+from gateway.channels import listeners
 from services.demo import demo_app, ensure_demo
 from services.demo_file import Demo
 from services.launch import listen_on as listen_on
@@ -56,8 +57,9 @@ async def open_product(settings: Settings, *, demo: bool, alone: bool = False) -
         if alone:
             with in_words():
                 await gateway.relay.reclaim()
+                await listeners.reclaim(db)
         await stack.enter_async_context(gateway.running())
-        host = await stack.enter_async_context(open_connectors(bus, await http, gateway.core.files))
+        host = await stack.enter_async_context(open_connectors(bus, await http, gateway.core.files, settings))
         with in_words():
             shop = await ensure_demo(gateway.core, settings.data_dir) if demo else None
         yield Product(by_path(host.app(), gateway.app, demo_app(shop) if shop else None), gateway, shop, host.close)

@@ -11,7 +11,7 @@ import asyncpg
 import httpx
 from sqlalchemy.exc import SQLAlchemyError
 
-from connectors import telegram, whatsapp
+from connectors import email, telegram, whatsapp
 from connectors.host import ConnectorHost
 from connectors.kinds import Kind, loaded
 from connectors.webchat import WebChat
@@ -26,12 +26,13 @@ from shared.bus import Bus
 from shared.clock import system_clock
 from shared.connector import ChannelType
 from shared.files import FileStore, local_files
-from shared.outgoing import outgoing_http
+from shared.outgoing import outgoing_http, outgoing_socket
 from shared.settings import Settings
 
 KINDS: Final = (
     loaded(WebChat, serves=True),
     Kind(telegram.CHANNEL_TYPE, telegram.load_connector, listens=True),
+    Kind(email.CHANNEL_TYPE, email.load_connector, listens=True),
     Kind(whatsapp.CHANNEL_TYPE, whatsapp.load_connector, listens=True),
 )
 CONNECTORS: Final[Mapping[str, Kind]] = {kind.channel_type.name: kind for kind in KINDS}
@@ -159,8 +160,11 @@ async def close_http(opening: "asyncio.Task[httpx.AsyncClient]") -> None:
 
 
 @contextlib.asynccontextmanager
-async def open_connectors(bus: Bus, http: httpx.AsyncClient, files: FileStore) -> AsyncIterator[ConnectorHost]:
-    host = ConnectorHost(CONNECTORS, bus=bus, http=http, clock=system_clock, files=files)
+async def open_connectors(
+    bus: Bus, http: httpx.AsyncClient, files: FileStore, settings: Settings
+) -> AsyncIterator[ConnectorHost]:
+    dial = outgoing_socket(private=settings.private_addresses)
+    host = ConnectorHost(CONNECTORS, bus=bus, http=http, clock=system_clock, files=files, dial=dial)
     try:
         async with host.listening():
             yield host

@@ -1,6 +1,6 @@
 """What a channel can do, in levels instead of yes and no; checked once, centrally, before any I/O."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import Literal
 
@@ -79,10 +79,12 @@ class ReplyWindow(Model):
 class Rate(Model):
     """What the provider allows, for the account and for one partner, in messages per second.
 
-    `per_peer_burst`: so many may go to one partner at once, if nothing went before.
+    `burst`, `per_peer_burst`: so many may go at once, from the account or to one partner, if nothing went before.
     """
 
     per_second: float | None = None
+    burst: int | None = None
+    """What the account may send in a second, if not said."""
     per_peer_per_second: float | None = None
     per_peer_burst: int = 1
 
@@ -92,6 +94,10 @@ class Capabilities(Model):
     text_max: int | None = None
     media: dict[MediaKind, MediaRule] = Field(default_factory=dict)
     album: Level = Level.NONE
+    attachments_max: int = 0
+    """So many files may come along with one text."""
+    attachments_max_bytes: int | None = None
+    """All files of one message together."""
     location: Level = Level.NONE
     contact_card: Level = Level.NONE
     buttons: Level = Level.NONE
@@ -120,12 +126,14 @@ def check_content(capabilities: Capabilities, content: Content) -> None:
         case Text():
             need(capabilities.text, "text")
             check_length(capabilities, content.text)
+            check_files(capabilities, content)
         case Media():
             check_media(capabilities, content)
         case Album():
             need(capabilities.album, "albums")
             for item in content.items:
                 check_media(capabilities, item)
+            check_weight(capabilities, content.items)
         case Location():
             need(capabilities.location, "locations")
         case ContactCard():
@@ -156,6 +164,23 @@ def check_length(capabilities: Capabilities, text: str, most: int | None = None)
     most = most or capabilities.text_max
     if most is not None and len(text) > most:
         raise Unsupported(f"The text has {len(text)} characters and this channel takes {most}; shorten or split it.")
+
+
+def check_files(capabilities: Capabilities, content: Text) -> None:
+    if len(content.attachments) > capabilities.attachments_max:
+        if not capabilities.attachments_max:
+            raise Unsupported("On this channel a text carries no files; send each file as a message of its own.")
+        raise Unsupported(f"This channel takes at most {capabilities.attachments_max} files with a text; send fewer.")
+    for file in content.attachments:
+        check_media(capabilities, file)
+    check_weight(capabilities, content.attachments)
+
+
+def check_weight(capabilities: Capabilities, files: Sequence[Media]) -> None:
+    """All files of one message together, where the channel counts them so."""
+    total, most = sum(file.size or 0 for file in files), capabilities.attachments_max_bytes
+    if most is not None and total > most:
+        raise Unsupported(f"The files have {total} bytes together and this channel takes {most}; send fewer.")
 
 
 def check_labels(capabilities: Capabilities, content: Buttons) -> None:

@@ -19,7 +19,10 @@ class Command(Model):
 
 
 class SendMessage(Command):
-    """`from_part` > 0 resumes a message of which the earlier parts have gone out already; `skip` names later ones."""
+    """`from_part` > 0 resumes a message of which the earlier parts have gone out already; `skip` names later ones.
+
+    `subject` is that of the conversation. `automatic`: no person wrote it, and where that can be said it must be.
+    """
 
     kind: Literal["send_message"] = "send_message"
     message_id: str
@@ -27,6 +30,7 @@ class SendMessage(Command):
     reply_to: Str | None = None
     author_name: Str | None = None
     subject: Str | None = None
+    automatic: bool = False
     from_part: int = Field(default=0, ge=0)
     skip: tuple[int, ...] = ()
 

@@ -4,21 +4,24 @@ Every default refuses, so a new connector starts honest: it can do what it overr
 `tests/contract/test_connectors.py` holds every registered connector to it.
 """
 
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, final
+from typing import Any, ClassVar, Final, Protocol, final
 
 import httpx
 
 from shared.bus import Bus
-from shared.capabilities import Capabilities
+from shared.capabilities import Capabilities, Rate
 from shared.clock import Clock
 from shared.commands import DeleteMessage, EditMessage, MarkRead, SendMessage, Sent, SetTyping
 from shared.content import Media
 from shared.errors import BadSignature, Malformed, Unsupported
 from shared.events import InboundEvent
-from shared.model import StrictModel
+from shared.model import Notes, StrictModel
 from shared.subjects import KnownTemplate
+
+HOOK_MAX_BYTES: Final = 4 * 1024 * 1024  # Meta documents 3 MB for a webhook's body; no messenger sends more
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class ChannelType:
     """A kind of channel as data. Fields of `config` typed `SecretStr` are kept encrypted and never shown.
 
     `account` names the field of `config` that tells our end of it, as `Address.account` does; None where every channel
-    is its own.
+    is its own. `hook_max_bytes` is the largest request that a provider makes.
     """
 
     name: str
@@ -34,6 +37,7 @@ class ChannelType:
     capabilities: Capabilities
     config: type[StrictModel]
     account: str | None = None
+    hook_max_bytes: int = HOOK_MAX_BYTES
 
 
 @dataclass(frozen=True)
@@ -67,8 +71,32 @@ class Sink(Protocol):
     async def __call__(self, piece: bytes, /) -> None: ...
 
 
+class Dial(Protocol):
+    """Connect to a server that is no web server. Waits, so not for the event loop."""
+
+    def __call__(self, host: str, port: int, timeout_s: float, /) -> socket.socket:
+        """A connection; raises `OSError`, also for an address that the operator does not allow."""
+        ...
+
+
+class Place(Protocol):
+    """How far a connector that listens has come: kept for whoever listens next."""
+
+    def last(self) -> Notes:
+        """What was kept last; empty at the very start."""
+        ...
+
+    async def keep(self, place: Notes, /) -> None:
+        """Return once it is safe; raises `BusError`, also where another process listens by now."""
+        ...
+
+
 class Files(Protocol):
     """The attachments that we hold."""
+
+    async def keep(self, name: str, content: bytes, /) -> None:
+        """Keep something of the provider's under a name of the connector's choice. The same again is harmless."""
+        ...
 
     async def read(self, attachment: str, /) -> bytes:
         """The whole file; raises `Rejected` if there is none."""
@@ -89,6 +117,8 @@ class Port:
     http: httpx.AsyncClient
     clock: Clock
     files: Files
+    dial: Dial
+    place: Place
     hook_url: str | None = None
 
 
@@ -138,6 +168,10 @@ class Connector:
         self.verify(hook)
         return self.parse(hook)
 
+    async def publish(self, events: Sequence[InboundEvent]) -> None:
+        """Hand over what the provider told; returns once it is safe. Raises a `BusError`."""
+        await self.port.publish(events)
+
     async def listen(self) -> None:
         """Fetch and publish until cancelled, for channels that are polled; a channel that calls us returns."""
 
@@ -145,6 +179,11 @@ class Connector:
         """What the provider likes to hear once these events of its request are safe; may fail without harm."""
 
     # Ours to theirs
+
+    @property
+    def rate(self) -> Rate:
+        """How fast this account may speak."""
+        return self.channel_type.capabilities.rate
 
     async def send(self, command: SendMessage) -> Sent:
         """Return once the provider has taken the message; raises a `SendError`."""

@@ -1,5 +1,6 @@
 """What a message can say, in one union for all channels."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -12,13 +13,17 @@ MediaKind = Literal["image", "audio", "voice", "video", "sticker", "file"]
 class Text(Model):
     """`text` is what the person wrote now; `full_text` keeps quoted history and signature of a mail.
 
-    `html` is the same text with formatting, in the tags of `shared.markup`: safe to show as it is.
+    `html` is the same text with formatting, in the tags of `shared.markup`: safe to show as it is. `full_html` is the
+    whole of a mail as it looked, made safe: nothing in it runs or loads by itself. An image at `data-src` waits for a
+    click, and one with `data-attachment` is that number (from 0) of the `attachments`, which came along with the text.
     """
 
     kind: Literal["text"] = "text"
     text: Str
     html: Str | None = None
     full_text: Str | None = None
+    full_html: Str | None = None
+    attachments: tuple["Media", ...] = ()
 
 
 class Media(Model):
@@ -147,3 +152,29 @@ Content = Annotated[
     Text | Media | Album | Location | ContactCard | Choice | Buttons | Template | Order | Reaction | Opaque,
     Field(discriminator="kind"),
 ]
+
+
+def files_of(content: Content) -> tuple[Media, ...]:
+    """The files that a content is made of or carries along."""
+    match content:
+        case Media():
+            return (content,)
+        case Album():
+            return content.items
+        case Text():
+            return content.attachments
+        case _:
+            return ()
+
+
+def with_files(content: Content, files: Sequence[Media]) -> Content:
+    """The content with others in the place of its files, in their order."""
+    match content:
+        case Media():
+            return files[0]
+        case Album():
+            return content.model_copy(update={"items": tuple(files)})
+        case Text(attachments=(_, *_)):
+            return content.model_copy(update={"attachments": tuple(files)})
+        case _:
+            return content

@@ -115,6 +115,56 @@ class Event(Model):
     context: Notes | None = Field(default_factory=dict)
 
 
+class MailClass(StrEnum):
+    """Who wrote a mail: a person, or which kind of machine. A machine is never answered by another."""
+
+    NORMAL = "normal"
+    AUTO_REPLY = "auto_reply"
+    BOUNCE = "bounce"
+    LIST = "list"
+    BULK = "bulk"
+
+
+class Authenticity(StrEnum):
+    """What our own mail server found out about the sender (RFC 8601). A typed address is worth what UNKNOWN is."""
+
+    VERIFIED = "verified"
+    SUSPICIOUS = "suspicious"
+    UNKNOWN = "unknown"
+
+
+class Bounce(Model):
+    """What a delivery report says of one recipient (RFC 3464). `status` is the enhanced code, such as 5.1.1."""
+
+    recipient: Str | None = None
+    status: Str | None = None
+    action: Literal["failed", "delayed", "delivered", "relayed", "expanded"] = "failed"
+
+
+class Mail(Model):
+    """What a mail tells beside its words.
+
+    `references` are the ids of earlier mails that it names, the nearest first; `ours` are messages of ours among them,
+    by our own ids, whose signature was found right. `topic` is the subject without what replies add to it.
+    `answers`: whether the subject says that it is a reply. `audience` are those to whom it went as well.
+    `fingerprint` tells it from another mail that has the same Message-ID.
+    """
+
+    category: MailClass = MailClass.NORMAL
+    authenticity: Authenticity = Authenticity.UNKNOWN
+    references: tuple[Str, ...] = ()
+    ours: tuple[Str, ...] = ()
+    topic: Str = ""
+    answers: bool = False
+    audience: tuple[Str, ...] = ()
+    fingerprint: Str = ""
+    bounce: Bounce | None = None
+
+    @property
+    def automatic(self) -> bool:
+        return self.category is not MailClass.NORMAL
+
+
 class MessageReceived(Event):
     """The partner wrote. `reply_to` is the provider's id of the quoted message, `payload` what a deep link carried."""
 
@@ -125,6 +175,7 @@ class MessageReceived(Event):
     reply_to: Str | None = None
     subject: Str | None = None
     payload: Str | None = None
+    mail: Mail | None = None
 
 
 class MessageEdited(Event):
@@ -158,6 +209,7 @@ class ReceiptReported(Event):
     part: int | None = Field(default=None, ge=0)
     reason: Reason | None = None
     outcome: SendOutcome | None = None
+    bounce: Bounce | None = None
 
 
 class TypingReported(Event):
@@ -214,6 +266,8 @@ class Echo(Event):
     content: Content
     origin: Literal["provider_app", "provider_ai", "other_api"]
     reply_to: Str | None = None
+    subject: Str | None = None
+    mail: Mail | None = None
 
 
 class Undigested(Event):
@@ -258,7 +312,8 @@ def dedupe_key(event: InboundEvent) -> str:
     match event:
         case MessageReceived() | Echo():
             # one key for both: an echo and a receipt of the same provider id are the same message
-            return join_key("m", peer, event.external_id)
+            told_apart = (event.mail.fingerprint,) if event.mail and event.mail.fingerprint else ()
+            return join_key("m", peer, event.external_id, *told_apart)
         case MessageEdited():
             return join_key("e", peer, event.external_id, event.version or event.occurred_at.isoformat())
         case MessageDeleted():

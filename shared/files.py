@@ -49,6 +49,10 @@ class FileStore:
         async with obstore.open_writer_async(self._store, path_of(attachment), max_concurrency=1) as sink:
             yield Writer(sink, max_bytes)
 
+    async def keep(self, name: str, content: bytes, /) -> None:
+        """Keep these bytes under a name that is no attachment's."""
+        await obstore.put_async(self._store, path_of(name), content)
+
     async def read(self, attachment: str, /) -> bytes:
         """The whole file; raises `Rejected` if there is none."""
         try:

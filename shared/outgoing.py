@@ -6,9 +6,10 @@ that was checked, so that it cannot be changed in between. Redirects are not fol
 """
 
 import asyncio
+import contextlib
 import ipaddress
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import httpcore
@@ -87,3 +88,19 @@ def outgoing_http(*, private: bool = False) -> httpx.AsyncClient:
         # httpx has no argument for it, httpcore below has.
         transport._pool._network_backend = PublicOnly()
     return httpx.AsyncClient(transport=transport, timeout=TIMEOUT, trust_env=False, follow_redirects=False)
+
+
+def outgoing_socket(*, private: bool = False) -> Callable[[str, int, float], socket.socket]:
+    """The way to servers of mail and the like, under the same rule. It waits: not for the event loop."""
+
+    def dial(host: str, port: int, timeout_s: float, /) -> socket.socket:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = list(dict.fromkeys(str(address[0]) for *_, address in found))
+        if not private and not all(map(is_public, addresses)):
+            raise OSError("The address is not one of the public internet; the operator would have to allow it.")
+        for address in addresses[:-1]:
+            with contextlib.suppress(OSError):
+                return socket.create_connection((address, port), timeout_s)
+        return socket.create_connection((addresses[-1], port), timeout_s)
+
+    return dial

@@ -8,7 +8,7 @@ from shared.bus import Hint, Query, Topic
 from shared.commands import AnyCommand
 from shared.content import Content
 from shared.events import Fate, InboundEvent, Reason
-from shared.model import Model, Str, Time
+from shared.model import Model, Notes, Str, Time
 
 
 class InboundBatch(Model):
@@ -94,6 +94,44 @@ class ChannelsAnswer(Model):
 
 
 CHANNELS = Query("channels", ChannelsQuestion, ChannelsAnswer)
+
+
+class ListenRequest(Model):
+    """`holder` wants to be the one process that listens to this channel for `ttl_s` seconds, or gives that back with 0.
+
+    To be asked again well before the time is over, by the same name.
+    """
+
+    channel_id: str
+    holder: str
+    ttl_s: float
+
+
+class ListenAnswer(Model):
+    """`token` is None where another process listens. It grows with each new holder: an older one counts no more."""
+
+    token: int | None = None
+    place: Notes = Field(default_factory=dict)
+
+
+LISTEN = Query("listen", ListenRequest, ListenAnswer)
+
+
+class PlaceRequest(Model):
+    """How far the holder of this token has come."""
+
+    channel_id: str
+    token: int
+    place: Notes
+
+
+class PlaceAnswer(Model):
+    """`kept` is False where the token counts no more: somebody else listens by now."""
+
+    kept: bool
+
+
+PLACE = Query("place", PlaceRequest, PlaceAnswer)
 
 
 class CheckRequest(Model):

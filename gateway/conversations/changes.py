@@ -52,7 +52,7 @@ COMMAND_OF: Final = """
 """
 MESSAGE_ROW: Final = """
     SELECT m.shop_id, m.id, m.conversation_id, m.channel_id, m.identity_id, m.status, m.content::text AS content,
-           m.author_name, m.reply_to, m.generation, m.external_id
+           m.author_name, m.author_type, m.reply_to, m.generation, m.external_id
     FROM messages m WHERE m.shop_id = $1 AND m.id = $2 FOR UPDATE
 """
 SENT_ELSEWHERE: Final = "UPDATE messages SET channel_id = $3, identity_id = $4 WHERE shop_id = $1 AND id = $2"
@@ -151,6 +151,8 @@ async def retry(connection: AsyncConnection, core: Core, principal: Principal, k
         content=await as_the_channel_knows_it(connection, row, content),
         reply_to=external_id_of(quoted),
         author_name=message["author_name"],
+        subject=row.subject,
+        automatic=message["author_type"] == "bot",
         from_part=from_part,
         skip=skip,
     )

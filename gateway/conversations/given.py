@@ -13,11 +13,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchema
 from pydantic_core import CoreSchema, core_schema
 
 from shared import markup
-from shared.content import Content, Media
+from shared.content import Content, Media, Text
 from shared.model import Model, Str
 
 CONTENT: Final[TypeAdapter[Content]] = TypeAdapter(Content)
-OURS: Final[dict[type[Model], frozenset[str]]] = {Media: frozenset({"source", "failure"})}
+OURS: Final[dict[type[Model], frozenset[str]]] = {
+    Media: frozenset({"source", "failure"}),
+    Text: frozenset({"full_text", "full_html"}),
+}
 # A channel fetches it, and a page of the shop may show it: nothing but an address of the web.
 Address = Annotated[Str, Field(pattern=r"^https?://[^\s/]", max_length=2048)]
 SAFER: Final[dict[tuple[type[Model], str], Any]] = {

@@ -62,6 +62,14 @@ ANOTHER_OPEN: Final = sa.text(
 )
 
 
+LAST_IS_AUTOMATIC: Final = sa.text(
+    """
+    SELECT mail ->> 'class' <> 'normal' FROM messages
+    WHERE shop_id = :shop_id AND conversation_id = :id AND direction = 'in' ORDER BY seq DESC LIMIT 1
+    """
+)
+
+
 class NewMessage(StrictModel):
     """`client_ref` is the caller's own id of the message, unique in the conversation for ever."""
 
@@ -89,6 +97,7 @@ async def send(
     if new.visibility == "public":
         await check_sendable(connection, row, capabilities, new.content, core)
         await check_reopening(connection, row)
+        await check_not_between_machines(connection, principal, row)
     quoted = await find_quoted(connection, row, new.reply_to, capabilities)
     message_id = new_uuid()
     await files.give(connection, shop_id, new.content, message_id)
@@ -141,7 +150,8 @@ async def readied(connection: AsyncConnection, row: Any, content: Content) -> Co
     """Content as it can be sent: its files known, its formatting safe, a reaction's target ours. Raises `Problem`."""
     match content:
         case Text(html=str(html)):
-            return content.model_copy(update={"html": markup.clean(html)})
+            cleaned = content.model_copy(update={"html": markup.clean(html)})
+            return await files.fill_in(connection, row.shop_id, cleaned)
         case Reaction():
             quoted = await find_message(connection, row, content.target)
             if external_id_of(quoted) is None:
@@ -179,6 +189,14 @@ async def check_reopening(connection: AsyncConnection, row: Any) -> None:
     named = {"shop_id": row.shop_id, "contact_id": row.contact_id, "thread": row.thread}
     if await connection.scalar(ANOTHER_OPEN, named):
         raise Problem("conflict", "This conversation is closed and the customer has a newer open one; answer there.")
+
+
+async def check_not_between_machines(connection: AsyncConnection, principal: Principal, row: Any) -> None:
+    """A machine's mail is never answered by another: two of them would go on for ever."""
+    if principal.bot and await connection.scalar(LAST_IS_AUTOMATIC, {"shop_id": row.shop_id, "id": row.id}):
+        raise Problem(
+            "unsupported", "The last mail was written by a machine; only a person may answer it.", final=False
+        )
 
 
 async def find_quoted(
@@ -248,6 +266,8 @@ async def enqueue(
         content=content,
         reply_to=external_id_of(quoted),
         author_name=principal.name if principal.kind == "agent" else principal.shop_name,
+        subject=row.subject,
+        automatic=principal.bot,
     )
     await queue.put(
         await driver(connection),

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from pydantic import TypeAdapter
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.views import Author, ChannelRef, ConversationView, Failure, MessageView, Part, Ref, Window
+from gateway.views import Author, ChannelRef, ConversationView, Failure, MailView, MessageView, Part, Ref, Window
 from shared.capabilities import Capabilities
 from shared.connector import ChannelType
 from shared.content import Content
@@ -58,6 +58,7 @@ def message_view(row: Any) -> MessageView:
         edited_at=row.edited_at,
         deleted_at=row.deleted_at,
         failure=Failure(**row.failure) if row.failure else None,
+        mail=MailView.model_validate(row.mail) if row.mail else None,
     )
 
 
@@ -72,6 +73,7 @@ def conversation_view(
     return ConversationView(
         id=show_id(CONVERSATION, row.id),
         contact=Ref(id=show_id(CONTACT, row.contact_id), name=row.contact_name),
+        subject=row.subject,
         status=row.status,
         channel=ChannelRef(id=show_id(CHANNEL, row.channel_id), type=row.channel_type, name=row.channel_name),
         assignee=Ref(id=show_id(AGENT, row.assignee_id), name=row.assignee_name) if row.assignee_id else None,

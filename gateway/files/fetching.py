@@ -17,7 +17,7 @@ from gateway.files.store import Expected, expect
 from gateway.outbox import queue
 from gateway.outbox.queue import DONE, backoff_s
 from shared.commands import FetchMedia
-from shared.content import Album, Content, Media
+from shared.content import Content, Media, files_of, with_files
 from shared.events import Address, Fate
 from shared.ids import ATTACHMENT, CHANNEL, MESSAGE, SHOP, MalformedId, new_uuid, read_id, show_id
 from shared.subjects import FEED_GREW, FeedGrew, MediaReport
@@ -48,22 +48,21 @@ CONTENT_OF: Final = "UPDATE messages SET content = $3::jsonb WHERE shop_id = $1 
 
 def claimed(content: Content) -> Content:
     """The content with an attachment of ours for each file that is still at the provider."""
-    match content:
-        case Media(source=str(), attachment=None, failure=None):
-            return content.model_copy(update={"attachment": show_id(ATTACHMENT, new_uuid())})
-        case Album():
-            return content.model_copy(update={"items": tuple(claimed(item) for item in content.items)})
-        case _:
-            return content
+    return with_files(content, [claimed_file(file) for file in files_of(content)])
+
+
+def claimed_file(file: Media) -> Media:
+    if file.source is None or file.attachment is not None or file.failure is not None:
+        return file
+    return file.model_copy(update={"attachment": show_id(ATTACHMENT, new_uuid())})
 
 
 def expected(shop_id: uuid.UUID, message_id: uuid.UUID, content: Content) -> list[Expected]:
     """What has to be fetched for a message."""
-    items = content.items if isinstance(content, Album) else (content,)
     return [
-        Expected(shop_id, read_id(ATTACHMENT, item.attachment), message_id, item)
-        for item in items
-        if isinstance(item, Media) and item.attachment and item.source
+        Expected(shop_id, read_id(ATTACHMENT, file.attachment), message_id, file)
+        for file in files_of(content)
+        if file.attachment and file.source
     ]
 
 
@@ -143,15 +142,13 @@ class Keeper:
 
 def settled(content: Content, report: MediaReport, failure: str | None) -> Content:
     """The content with this file as it stands now."""
-    match content:
-        case Media(attachment=str(attachment)) if attachment == report.attachment:
-            update: dict[str, Any] = {"source": None}
-            if failure is None:
-                update |= {"mime": report.mime, "size": report.size, "name": report.name}
-            else:
-                update |= {"failure": failure}
-            return content.model_copy(update=update)
-        case Album():
-            return content.model_copy(update={"items": tuple(settled(item, report, failure) for item in content.items)})
-        case _:
-            return content
+    return with_files(content, [settled_file(file, report, failure) for file in files_of(content)])
+
+
+def settled_file(file: Media, report: MediaReport, failure: str | None) -> Media:
+    if file.attachment != report.attachment:
+        return file
+    if failure is not None:
+        return file.model_copy(update={"source": None, "failure": failure})
+    told = {"mime": report.mime, "size": report.size, "name": report.name}
+    return file.model_copy(update={"source": None, **told})

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from gateway.views import ConversationView, MessageView
 from shared.clock import Clock
-from shared.content import Album, Content, Media
+from shared.content import Content, Media, files_of, with_files
 from shared.ids import ATTACHMENT, read_id
 from shared.signing import BadToken, b64, hmac_sha256, unb64
 
@@ -81,13 +81,8 @@ class Links:
 
 def show_files(content: Content, link: Callable[[uuid.UUID], str]) -> Content:
     """The content with an address for each file that is here, and without what only the provider understands."""
-    match content:
-        case Media():
-            return show_file(content, link)
-        case Album():
-            return content.model_copy(update={"items": tuple(show_file(item, link) for item in content.items)})
-        case _:
-            return content
+    files = files_of(content)
+    return with_files(content, [show_file(file, link) for file in files]) if files else content
 
 
 def show_file(media: Media, link: Callable[[uuid.UUID], str]) -> Media:

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.database import Database
 from gateway.problems import Problem
-from shared.content import Album, Content, Media
+from shared.content import Content, Media, files_of, with_files
 from shared.files import FileStore
 from shared.ids import ATTACHMENT, MalformedId, read_id, show_id
 
@@ -59,24 +59,13 @@ async def expect(raw: Any, files: Sequence[Expected]) -> None:
     )
 
 
-def media_of(content: Content) -> tuple[Media, ...]:
-    match content:
-        case Media():
-            return (content,)
-        case Album():
-            return content.items
-        case _:
-            return ()
-
-
 async def fill_in(connection: AsyncConnection, shop_id: uuid.UUID, content: Content) -> Content:
     """Content to be sent, with what is known of its files. Raises `Problem` for a file that is not there."""
-    wanted = media_of(content)
+    wanted = files_of(content)
     if not wanted:
         return content
     known = await these(connection, shop_id, wanted)
-    filled = tuple(filled_media(media, known) for media in wanted)
-    return content.model_copy(update={"items": filled}) if isinstance(content, Album) else filled[0]
+    return with_files(content, [filled_media(media, known) for media in wanted])
 
 
 async def these(connection: AsyncConnection, shop_id: uuid.UUID, wanted: Sequence[Media]) -> dict[str, Any]:
@@ -114,7 +103,7 @@ def no_such_file(attachment: str) -> Problem:
 
 async def give(connection: AsyncConnection, shop_id: uuid.UUID, content: Content, message_id: uuid.UUID) -> None:
     """Note to which message the files of this content went: what belongs to none is thrown away after a day."""
-    ids = [read_id(ATTACHMENT, media.attachment) for media in media_of(content) if media.attachment]
+    ids = [read_id(ATTACHMENT, media.attachment) for media in files_of(content) if media.attachment]
     if ids:
         await connection.execute(GIVE, {"shop_id": shop_id, "ids": ids, "message_id": message_id})
 

@@ -233,15 +233,22 @@ async def find_conversations(raw: Any, staged: Staged) -> None:
         thread = arrival.event.address.thread or ""
         if person is not None and (person.contact_id, thread) not in staged.conversations:
             matters[person.contact_id, thread] = person.shop_id
+    staged.conversations |= await find_matters(raw, matters)
+
+
+async def find_matters(
+    raw: Any, matters: Mapping[tuple[uuid.UUID, str], uuid.UUID]
+) -> dict[tuple[uuid.UUID, str], Any]:
+    """The latest conversation of each matter (contact, thread), with its shop; the rows are locked."""
     if not matters:
-        return
+        return {}
     contacts, threads = [contact for contact, _ in matters], [thread for _, thread in matters]
     found = await raw.fetch(CONVERSATIONS, list(matters.values()), contacts, threads)
     locked = await raw.fetch(
         LOCK, [matters[row["contact_id"], row["thread"]] for row in found], [row["id"] for row in found]
     )
     rows = {row["id"]: row for row in locked}
-    staged.conversations |= {(row["contact_id"], row["thread"]): rows[row["id"]] for row in found if row["id"] in rows}
+    return {(row["contact_id"], row["thread"]): rows[row["id"]] for row in found if row["id"] in rows}
 
 
 async def views_of(connection: AsyncConnection, kind: str, people: Sequence[Person]) -> list[NewEvent]:

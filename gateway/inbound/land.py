@@ -18,9 +18,9 @@ from gateway.database import driver
 from gateway.events.feed import NewEvent, append, lock_feeds
 from gateway.files import fetching
 from gateway.files.fetching import Order
-from gateway.inbound import accounts, journal, kinship
+from gateway.inbound import accounts, journal, kinship, threading
 from gateway.inbound.arrivals import Arrival
-from gateway.inbound.matters import Conversation, Line, line_event, open_conversations, place, write
+from gateway.inbound.matters import Conversation, Line, guests_of, line_event, open_conversations, place, write
 from gateway.inbound.people import key_of, make_people, newcomers
 from gateway.inbound.stage import Staged, stage
 from gateway.receipts import ledger
@@ -195,7 +195,9 @@ async def land_messages(
     if not messages:
         return list(news)
     raw = await driver(connection)
-    lines = await place(raw, messages, staged.conversations, now=staged.now, reopen_days=around.reopen_days)
+    placements = await threading.thread_mails(raw, messages, staged)
+    lines = await place(raw, messages, staged.conversations, placements, now=staged.now, reopen_days=around.reopen_days)
+    guests = guests_of(lines)
     files = [file for line in lines for file in files_of(line)]
     if files:
         await fetching.order(raw, files)
@@ -203,12 +205,13 @@ async def land_messages(
     now = show_time(staged.now)
     told = [line_event(line, now) for line in lines]
     changed = list({c.id: c for line in lines if (c := line.conversation).news}.values())
-    if not changed and not any(isinstance(arrival.event, LOCKING) for arrival in staged.fresh):
+    if not changed and not guests and not any(isinstance(arrival.event, LOCKING) for arrival in staged.fresh):
         await lock_feeds(raw, {event.shop_id for event in told})
         await write(raw, lines, [*news, *told])
         return []
     await open_conversations(raw, [c for c in changed if c.news == "conversation.opened"])
     await write(raw, lines, [])
+    await threading.invite(raw, guests)
     return [*news, *await conversation_news(connection, changed, staged.now, around), *told]
 
 

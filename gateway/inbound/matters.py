@@ -13,40 +13,44 @@ from gateway.events.feed import APPEND_CTE, NewEvent, columns
 from gateway.files.fetching import claimed
 from gateway.inbound.arrivals import Arrival
 from gateway.inbound.people import Person
-from shared.content import Album, Media, Reaction
+from gateway.inbound.threading import Placement
+from shared.content import Reaction, files_of
 from shared.events import UNDATED, Echo, Evidence, MessageReceived, Status
 from shared.ids import CONVERSATION, MESSAGE, new_uuid, show_id
 from shared.model import show_time
 
 OPEN: Final = """
-    INSERT INTO conversations (shop_id, id, contact_id, channel_id, identity_id, thread, status)
-    SELECT *, 'open' FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[])
+    INSERT INTO conversations (shop_id, id, contact_id, channel_id, identity_id, thread, subject, topic, status)
+    SELECT *, 'open' FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[],
+                                 $8::text[])
 """
 # A set of messages and their conversations. Parameters 1 to 7 are the feed's, so that both can go in one statement.
 WRITE_CTES: Final = """
     written AS (
         INSERT INTO messages (shop_id, id, conversation_id, seq, direction, author_type, author_id, author_name,
                               channel_id, identity_id, external_id, content, status, evidence, reply_to, created_at,
-                              occurred_at)
+                              occurred_at, mail)
         SELECT shop_id, id, conversation_id, seq, direction, author_type, author_id, author_name, channel_id,
-               identity_id, external_id, content::jsonb, status, evidence, reply_to, now(), occurred_at
+               identity_id, external_id, content::jsonb, status, evidence, reply_to, now(), occurred_at, mail::jsonb
         FROM unnest($8::uuid[], $9::uuid[], $10::uuid[], $11::int[], $12::text[], $13::text[], $14::uuid[],
                     $15::text[], $16::uuid[], $17::uuid[], $18::text[], $19::text[], $20::text[], $21::text[],
-                    $22::uuid[], $23::timestamptz[])
+                    $22::uuid[], $23::timestamptz[], $24::text[])
              AS t (shop_id, id, conversation_id, seq, direction, author_type, author_id, author_name, channel_id,
-                   identity_id, external_id, content, status, evidence, reply_to, occurred_at)
+                   identity_id, external_id, content, status, evidence, reply_to, occurred_at, mail)
     ), advanced AS (
         UPDATE conversations c
         SET last_seq = t.last_seq, unread = t.unread, waiting_since = t.waiting_since,
-            last_message_id = t.last_message_id, channel_id = t.channel_id, identity_id = t.identity_id,
+            last_message_id = t.last_message_id, channel_id = coalesce(t.channel_id, c.channel_id),
+            identity_id = coalesce(t.identity_id, c.identity_id),
             context = coalesce(t.context::jsonb, c.context),
             last_inbound_at = CASE WHEN t.heard THEN greatest(c.last_inbound_at, least(now(), t.heard_at))
                                    ELSE c.last_inbound_at END,
-            status = 'open', closed_at = NULL, updated_at = now(), version = c.version + 1
-        FROM unnest($24::uuid[], $25::uuid[], $26::int[], $27::int[], $28::timestamptz[], $29::uuid[], $30::uuid[],
-                    $31::uuid[], $32::text[], $33::boolean[], $34::timestamptz[])
+            status = CASE WHEN t.wakes THEN 'open' ELSE c.status END,
+            closed_at = CASE WHEN t.wakes THEN NULL ELSE c.closed_at END, updated_at = now(), version = c.version + 1
+        FROM unnest($25::uuid[], $26::uuid[], $27::int[], $28::int[], $29::timestamptz[], $30::uuid[], $31::uuid[],
+                    $32::uuid[], $33::text[], $34::boolean[], $35::timestamptz[], $36::boolean[])
              AS t (shop_id, id, last_seq, unread, waiting_since, last_message_id, channel_id, identity_id, context,
-                   heard, heard_at)
+                   heard, heard_at, wakes)
         WHERE (c.shop_id, c.id) = (t.shop_id, t.id)
     )
 """
@@ -79,9 +83,13 @@ class Conversation:
     unread: int
     waiting_since: datetime | None
     public_id: str
+    asleep: bool = False  # closed, snoozed or pending: what a person says opens it again, what a machine says does not
     news: str | None = None  # conversation.opened or .reopened
+    first: "Line | None" = None
     last: "Line | None" = None
+    answerable: "Line | None" = None  # the last one to which an answer goes: of the partner, not of a guest
     heard: "Line | None" = None
+    wakes: bool = False
 
 
 @dataclass(slots=True)
@@ -94,14 +102,26 @@ class Line:
     conversation: Conversation
     seq: int
     inward: bool
+    placement: Placement | None = None
     id: uuid.UUID = field(default_factory=new_uuid)
     reply_to: uuid.UUID | None = None
+
+    @property
+    def automatic(self) -> bool:
+        """Whether a machine wrote it: then nobody waits for an answer, and it is none."""
+        return self.event.mail is not None and self.event.mail.automatic
+
+    @property
+    def of_guest(self) -> bool:
+        """Whether somebody wrote in the conversation of another."""
+        return self.person.contact_id != self.conversation.contact_id
 
 
 async def place(
     connection: Any,
     messages: Sequence[tuple[Arrival, Person]],
     rows: Mapping[Matter, Any],
+    placements: Mapping[uuid.UUID, Placement],
     *,
     now: datetime,
     reopen_days: float,
@@ -110,34 +130,34 @@ async def place(
     matters: dict[Matter, Conversation] = {}
     lines = []
     for arrival, person in messages:
-        matter = person.contact_id, arrival.event.address.thread or ""
+        placement = placements.get(arrival.number)
+        matter = matter_of(arrival, person, placement)
         conversation = matters.get(matter)
         if conversation is None:
             row = rows.get(matter)
-            conversation = matters[matter] = find_or_open(person, matter[1], row, now=now, reopen_days=reopen_days)
-        lines.append(put(arrival, person, conversation, now))
+            over = row is None or is_over(row, now, reopen_days)
+            conversation = opened(person.shop_id, matter) if over else found(person.shop_id, matter, row)
+            matters[matter] = conversation
+        lines.append(put(arrival, person, conversation, placement, now))
     await find_quoted(connection, lines)
     return lines
 
 
-def find_or_open(person: Person, thread: str, row: Any, *, now: datetime, reopen_days: float) -> Conversation:
-    if row is None or is_over(row, now, reopen_days):
-        key = new_uuid()
-        public_id = show_id(CONVERSATION, key)
-        return Conversation(
-            person.shop_id, key, person.contact_id, thread, 0, 0, None, public_id, "conversation.opened"
-        )
-    return Conversation(
-        person.shop_id,
-        row["id"],
-        person.contact_id,
-        thread,
-        row["last_seq"],
-        row["unread"],
-        row["waiting_since"],
-        show_id(CONVERSATION, row["id"]),
-        "conversation.reopened" if row["status"] != "open" else None,
-    )
+def matter_of(arrival: Arrival, person: Person, placement: Placement | None) -> Matter:
+    if placement is not None and placement.found is not None:
+        return placement.found.contact_id, placement.found.thread
+    return person.contact_id, arrival.event.address.thread or ""
+
+
+def opened(shop_id: uuid.UUID, matter: Matter) -> Conversation:
+    key = new_uuid()
+    return Conversation(shop_id, key, *matter, 0, 0, None, show_id(CONVERSATION, key), news="conversation.opened")
+
+
+def found(shop_id: uuid.UUID, matter: Matter, row: Any) -> Conversation:
+    public_id = show_id(CONVERSATION, row["id"])
+    counts = row["last_seq"], row["unread"], row["waiting_since"]
+    return Conversation(shop_id, row["id"], *matter, *counts, public_id, asleep=row["status"] != "open")
 
 
 def is_over(row: Mapping[str, Any], now: datetime, reopen_days: float) -> bool:
@@ -145,21 +165,29 @@ def is_over(row: Mapping[str, Any], now: datetime, reopen_days: float) -> bool:
     return bool(row["status"] == "closed" and now - row["closed_at"] > timedelta(days=reopen_days))
 
 
-def put(arrival: Arrival, person: Person, conversation: Conversation, now: datetime) -> Line:
+def put(
+    arrival: Arrival, person: Person, conversation: Conversation, placement: Placement | None, now: datetime
+) -> Line:
     assert isinstance(arrival.event, MessageReceived | Echo)
     conversation.last_seq += 1
     inward = isinstance(arrival.event, MessageReceived)
     event = arrival.event
-    if isinstance(event.content, Media | Album):
+    if files_of(event.content):
         event = event.model_copy(update={"content": claimed(event.content)})
-    line = Line(arrival, event, person, conversation, conversation.last_seq, inward)
+    line = Line(arrival, event, person, conversation, conversation.last_seq, inward, placement)
+    conversation.first = conversation.first or line
     conversation.last = line
-    if inward:
+    conversation.unread += inward
+    if not line.of_guest:
+        conversation.answerable = line
+    if line.automatic:
+        return line
+    conversation.wakes = True
+    if conversation.asleep and conversation.news is None:
+        conversation.news = "conversation.reopened"
+    conversation.waiting_since = (conversation.waiting_since or now) if inward else None
+    if inward and not line.of_guest:
         conversation.heard = line
-        conversation.unread += 1
-        conversation.waiting_since = conversation.waiting_since or now
-    else:
-        conversation.waiting_since = None
     return line
 
 
@@ -197,16 +225,23 @@ def point_to(line: Line, message_id: uuid.UUID) -> None:
 async def open_conversations(connection: Any, opened: Sequence[Conversation]) -> None:
     if not opened:
         return
-    lasts = [last_of(conversation) for conversation in opened]
+    firsts = [first_of(conversation) for conversation in opened]
     await connection.execute(
         OPEN,
         [c.shop_id for c in opened],
         [c.id for c in opened],
         [c.contact_id for c in opened],
-        [line.arrival.channel.id for line in lasts],
-        [line.person.identity_id for line in lasts],
+        [line.arrival.channel.id for line in firsts],
+        [line.person.identity_id for line in firsts],
         [c.thread for c in opened],
+        [line.event.subject for line in firsts],
+        [line.event.mail.topic if line.event.mail else "" for line in firsts],
     )
+
+
+def first_of(conversation: Conversation) -> Line:
+    assert conversation.first is not None
+    return conversation.first
 
 
 def last_of(conversation: Conversation) -> Line:
@@ -237,24 +272,57 @@ async def write(connection: Any, lines: Sequence[Line], news: Sequence[NewEvent]
         [standing(line)[1] for line in lines],
         [line.reply_to for line in lines],
         [line.event.occurred_at for line in lines],
+        [mail_json(line) for line in lines],
         [c.shop_id for c in conversations],
         [c.id for c in conversations],
         [c.last_seq for c in conversations],
         [c.unread for c in conversations],
         [c.waiting_since for c in conversations],
         [line.id for line in lasts],
-        [line.arrival.channel.id for line in lasts],
-        [line.person.identity_id for line in lasts],
+        [line.arrival.channel.id if (line := c.answerable) else None for c in conversations],
+        [line.person.identity_id if (line := c.answerable) else None for c in conversations],
         [context_of(c) for c in conversations],
         [c.heard is not None for c in conversations],
         [heard_at(c) for c in conversations],
+        [c.wakes for c in conversations],
     )
+
+
+def mail_json(line: Line) -> str | None:
+    """What is kept of a mail beside its words: as the API shows it, and what tells it from another with its id."""
+    mail = line.event.mail
+    return None if mail is None else json.dumps({**(mail_view(line) or {}), "fingerprint": mail.fingerprint})
+
+
+def mail_view(line: Line) -> dict[str, Any] | None:
+    mail = line.event.mail
+    if mail is None:
+        return None
+    return {
+        "subject": line.event.subject,
+        "class": mail.category.value,
+        "authenticity": mail.authenticity.value,
+        "placement": line.placement.show() if line.placement else None,
+        "bounce": mail.bounce.model_dump(mode="json") if mail.bounce else None,
+    }
+
+
+def guests_of(lines: Sequence[Line]) -> list[tuple[uuid.UUID, uuid.UUID, str]]:
+    """Whom customers wrote to as well in their conversations; of machines and of guests it does not count."""
+    return [
+        (line.person.shop_id, line.conversation.id, peer)
+        for line in lines
+        if line.event.mail is not None and not line.automatic and not line.of_guest
+        for peer in line.event.mail.audience
+    ]
 
 
 def author_name(line: Line) -> str | None:
     """Of the customer, or of the member of the group who wrote."""
     if not isinstance(line.event, MessageReceived):
         return None
+    if line.event.mail is not None:
+        return line.event.sender.name or line.person.name
     return line.person.name if line.event.sender.group is None else line.event.sender.name
 
 
@@ -307,12 +375,13 @@ def line_event(line: Line, now: str) -> NewEvent:
         "edited_at": None,
         "deleted_at": None,
         "failure": None,
+        "mail": mail_view(line),
     }
     return NewEvent(
         line.person.shop_id,
         "message.received" if line.inward else "message.status",
         to_json(view).decode(),
         line.conversation.id,
-        line.person.contact_id,
+        line.conversation.contact_id,
         line.id,
     )

@@ -7,7 +7,7 @@ passed on, and belongs to the stranger.
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import structlog
@@ -18,7 +18,7 @@ from gateway.contacts.store import contacts_by_id
 from gateway.database import driver
 from gateway.events.feed import NewEvent
 from gateway.inbound.arrivals import Arrival
-from shared.events import Echo, InboundEvent, MessageReceived, PeerConnected, PeerMoved, Sender, told_of
+from shared.events import Authenticity, Echo, InboundEvent, MessageReceived, PeerConnected, PeerMoved, Sender, told_of
 from shared.ids import CONTACT, new_uuid, show_id
 
 log = structlog.get_logger(__name__)
@@ -103,12 +103,14 @@ class Newcomer:
     """Somebody at an address that is new, as their first event tells them.
 
     `payload` is what a deep link carried, `moved_from` the ids that they had before, as the same batch tells.
+    `proof` is "provider" where the channel vouches for who they are, else "guess".
     """
 
     key: Key
     sender: Sender
     payload: str | None = None
     moved_from: tuple[Key, ...] = ()
+    proof: str = "provider"
 
     @property
     def ends(self) -> list[Key]:
@@ -170,9 +172,15 @@ def newcomers(arrivals: Sequence[Arrival], known: Mapping[Key, Person]) -> dict[
             continue
         sender = told_of(event).model_copy(update={"aliases": tuple(aliases_of(arrival))})
         payload = None if isinstance(event, Echo) else event.payload
-        new = Newcomer(key, sender, payload)
-        found[key] = Newcomer(key, sender, payload, tuple(old for end in new.ends for old in moves.get(end, ())))
+        new = Newcomer(key, sender, payload, proof=proof_of(event))
+        found[key] = replace(new, moved_from=tuple(old for end in new.ends for old in moves.get(end, ())))
     return dict(sorted(found.items(), key=lambda item: bool(item[1].moved_from)))
+
+
+def proof_of(event: MessageReceived | PeerConnected | Echo) -> str:
+    """Anybody can write any address into a mail or a form: it is a guess until a server has checked it."""
+    mail = None if isinstance(event, PeerConnected) else event.mail
+    return "provider" if mail is None or mail.authenticity is Authenticity.VERIFIED else "guess"
 
 
 def moves_in(arrivals: Iterable[Arrival]) -> dict[Key, list[Key]]:
@@ -220,7 +228,7 @@ async def known_ends(raw: Any, keys: Sequence[Key]) -> dict[Key, End]:
 async def take_in(raw: Any, register: Register, stranger: Newcomer) -> None:
     """Find the stranger's contact, or make one, and note the ends that are missing."""
     shop_id = stranger.key[0]
-    found, proof = whose(register, stranger), "provider"
+    found, proof = whose(register, stranger), stranger.proof
     if found is None and stranger.payload:
         contact_id = await redeem(raw, shop_id, stranger.payload)
         if contact_id is not None:

@@ -15,7 +15,8 @@ PUT: Final = """
 CARRIES_A_FILE: Final = """
     outbox.kind = 'send_message' AND EXISTS (
         SELECT 1 FROM messages m WHERE (m.shop_id, m.id) = (outbox.shop_id, outbox.message_id)
-        AND (m.content->>'kind' IN ('media', 'album') OR m.content->>'header_media' IS NOT NULL))
+        AND (m.content->>'kind' IN ('media', 'album') OR m.content->>'header_media' IS NOT NULL
+             OR jsonb_array_length(coalesce(m.content->'attachments', '[]')) > 0))
 """
 # The head of each lane that is due, in time and not in anyone's hands. A row that another relay has locked is skipped,
 # and hides the rows behind it, since those see it as unfinished.

@@ -190,9 +190,16 @@ async def plan_next(raw: Any, attempt: Attempt, finished: Finished) -> None:
         command = again.model_dump_json()
     wait = 0.0
     if outcome.fate is Fate.LATER:
-        wait = max(outcome.retry_after_s or 0, backoff_s(row["pace"], row["attempts"] - row["attempts_before"]))
+        wait = wait_s(row, outcome.retry_after_s)
     reason = event.reason.model_dump_json() if event.reason else None
     await raw.execute(AGAIN, attempt.arrival.channel.shop_id, row["id"], timedelta(seconds=wait), command, reason)
+
+
+def wait_s(row: Any, told_s: float | None) -> float:
+    """Until the next attempt. Mail waits for minutes: where it is told how long, that counts alone."""
+    if told_s is not None and row["pace"] == "mail":
+        return told_s
+    return max(told_s or 0, backoff_s(row["pace"], row["attempts"] - row["attempts_before"]))
 
 
 def keep(attempt: Attempt, finished: Finished) -> None:

@@ -19,11 +19,13 @@ from shared.errors import AuthExpired, NoAnswer, Unavailable, UnknownChannel
 from shared.events import ChannelReported, InboundEvent
 from shared.files import local_files
 from shared.model import StrictModel
+from shared.outgoing import outgoing_socket
 from shared.subjects import (
     CHANNEL,
     CHANNEL_CHANGED,
     CHANNELS,
     INBOUND,
+    LISTEN,
     ChannelAnswer,
     ChannelChanged,
     ChannelQuestion,
@@ -31,6 +33,8 @@ from shared.subjects import (
     ChannelsAnswer,
     ChannelsQuestion,
     InboundBatch,
+    ListenAnswer,
+    ListenRequest,
 )
 
 
@@ -65,6 +69,9 @@ class Directory:
 
     async def list(self, _: ChannelsQuestion) -> ChannelsAnswer:
         return ChannelsAnswer(channel_ids=tuple(self.words))
+
+    async def listen(self, request: ListenRequest) -> ListenAnswer:
+        return ListenAnswer(token=1)
 
     async def take(self, batch: InboundBatch) -> None:
         self.told += batch.events
@@ -110,6 +117,7 @@ async def bus(directory: Directory) -> LocalBus:
     bus = LocalBus()
     bus.serve(CHANNEL, directory.answer)
     bus.serve(CHANNELS, directory.list)
+    bus.serve(LISTEN, directory.listen)
     bus.consume(INBOUND, directory.take)
     return bus
 
@@ -119,7 +127,14 @@ async def host(bus: LocalBus, tmp_path: Path) -> AsyncIterator[ConnectorHost]:
     kinds = {"radio": loaded(Radio, listens=True)}
     transport = httpx.ASGITransport(app=nobody)
     async with httpx.AsyncClient(transport=transport) as http:
-        host = ConnectorHost(kinds, bus=bus, http=http, clock=system_clock, files=local_files(tmp_path))
+        host = ConnectorHost(
+            kinds,
+            bus=bus,
+            http=http,
+            clock=system_clock,
+            files=local_files(tmp_path),
+            dial=outgoing_socket(private=True),
+        )
         yield host
         await host.close()
 

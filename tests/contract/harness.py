@@ -18,8 +18,10 @@ from shared.connector import Connector, Hook, Port
 from shared.content import Album, Buttons, ContactCard, Content, Location, Media, Option, Reaction, Template, Text
 from shared.events import InboundEvent
 from shared.model import StrictModel
+from shared.outgoing import outgoing_socket
 from shared.simulator import Simulator
 from tests.contract.registry import ConnectorCase
+from tests.support.ports import Remembered
 
 GARBAGE: Final = (b"", b"hello", b"{", b"\xff\xfe\x00", b"[" * 100_000)
 """No provider says this."""
@@ -75,6 +77,9 @@ class NoNetwork(httpx.AsyncBaseTransport):
 class OneFile:
     """Whatever is asked for, it is there."""
 
+    async def keep(self, name: str, content: bytes, /) -> None:
+        raise AssertionError("nothing is kept here")
+
     async def read(self, attachment: str, /) -> bytes:
         return b"\x89PNG\r\n\x1a\nnot really"
 
@@ -100,6 +105,8 @@ def connect(
             http=httpx.AsyncClient(transport=simulator.transport() if simulator else NoNetwork()),
             clock=TickingClock(),
             files=OneFile(),
+            dial=case.dial or outgoing_socket(private=True),
+            place=Remembered(),
             hook_url="https://shop.example/hooks/any/chn_contract",
         )
     )
@@ -198,13 +205,30 @@ json_values: Final = st.recursive(
 @cache
 def bodies(samples: tuple[bytes, ...]) -> st.SearchStrategy[bytes]:
     """Bodies as nobody meant them: random bytes, random JSON, cut samples, samples with one or two places changed."""
+    values = [json.loads(sample) for sample in samples if sample.startswith((b"{", b"["))]
+    told = st.sampled_from(samples)
+    changed = (
+        [
+            st.sampled_from(values).flatmap(mutated).map(to_bytes),
+            st.sampled_from(values).flatmap(mutated).flatmap(mutated).map(to_bytes),
+        ]
+        if values
+        else [told.flatmap(spoilt)]
+    )
     return st.one_of(
         st.binary(max_size=40),
         json_values.map(to_bytes),
-        st.sampled_from(samples).flatmap(lambda body: st.integers(0, len(body)).map(lambda end: body[:end])),
-        st.sampled_from([json.loads(sample) for sample in samples]).flatmap(mutated).map(to_bytes),
-        st.sampled_from([json.loads(sample) for sample in samples]).flatmap(mutated).flatmap(mutated).map(to_bytes),
+        told.flatmap(lambda body: st.integers(0, len(body)).map(lambda end: body[:end])),
+        *changed,
     )
+
+
+@st.composite
+def spoilt(draw: st.DrawFn, body: bytes) -> bytes:
+    """Bytes with some of them replaced by others."""
+    start = draw(st.integers(0, len(body)))
+    end = draw(st.integers(start, min(len(body), start + 20)))
+    return body[:start] + draw(st.binary(max_size=20)) + body[end:]
 
 
 @st.composite

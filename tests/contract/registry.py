@@ -13,7 +13,7 @@ from pydantic import JsonValue, SecretStr
 
 from connectors.webchat.config import WebChatConfig
 from connectors.webchat.connector import WebChat
-from shared.connector import Connector, Hook
+from shared.connector import Connector, Dial, Hook
 from shared.content import Buttons, Content, Location, Media, Option, Text
 from shared.errors import SendError
 from shared.events import Address
@@ -68,6 +68,8 @@ class ConnectorCase:
     driver: Driver
     hooks: Hooks | None = None
     simulator: Callable[[], Simulator] | None = None
+    dial: Dial | None = None
+    """The way to a server that stands in for the provider, where it is no web server."""
     other_secrets: Callable[[], StrictModel] | None = None
     """The configuration with other secrets, where not any text can be one."""
 
@@ -142,7 +144,8 @@ WEBCHAT: Final = ConnectorCase(
     ),
 )
 
-from tests.connectors.telegram.case import TELEGRAM  # noqa: E402 - a case is made of the classes above
+from tests.connectors.email.case import EMAIL  # noqa: E402 - a case is made of the classes above
+from tests.connectors.telegram.case import TELEGRAM  # noqa: E402
 from tests.connectors.whatsapp.case import WHATSAPP  # noqa: E402
 
-CASES: Final[tuple[ConnectorCase, ...]] = (PARROT, WEBCHAT, TELEGRAM, WHATSAPP)
+CASES: Final[tuple[ConnectorCase, ...]] = (PARROT, WEBCHAT, EMAIL, TELEGRAM, WHATSAPP)

@@ -1,6 +1,7 @@
 """What every registered connector has to keep. `test_the_suites.py` shows that each of these can fail."""
 
 import logging
+import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -33,6 +34,7 @@ from shared.errors import (
     WindowClosed,
 )
 from shared.events import Fate, MessageReceived, ReceiptReported, Status, dedupe_key
+from shared.ids import MESSAGE, show_id
 from shared.model import StrictModel
 from shared.simulator import TAKING, Fault, FaultPlan, HookPlan, Simulator
 from shared.subjects import InboundBatch
@@ -104,7 +106,7 @@ def simulator_of(case: ConnectorCase) -> Simulator:
 
 
 def message(case: ConnectorCase, content: Content, *, number: int = 1) -> SendMessage:
-    return SendMessage(address=case.driver.address, message_id=f"msg_{number}", content=content)
+    return SendMessage(address=case.driver.address, message_id=show_id(MESSAGE, uuid.UUID(int=number)), content=content)
 
 
 def commands(connector: Connector, case: ConnectorCase) -> dict[str, Callable[[], object]]:

@@ -131,6 +131,17 @@ async def two_shops(running: Running, things: Things, their_things: Things) -> t
         )
         await execute(
             running,
+            "INSERT INTO listeners (shop_id, channel_id) SELECT shop_id, id FROM channels WHERE shop_id = :shop",
+            shop=full.shop.uuid,
+        )
+        await execute(
+            running,
+            "INSERT INTO conversation_guests (shop_id, conversation_id, peer) "
+            "SELECT shop_id, id, 'bob@example.org' FROM conversations WHERE shop_id = :shop",
+            shop=full.shop.uuid,
+        )
+        await execute(
+            running,
             "INSERT INTO outbox (shop_id, lane, kind, channel_id, channel_type, command, deadline_at, available_at) "
             "VALUES (:shop, 'a lane', 'mark_read', gen_random_uuid(), 'webchat', '{}', now(), now() + interval '1 d')",
             shop=full.shop.uuid,

@@ -160,7 +160,7 @@ async def test_openapi_is_what_the_server_itself_shows(running: Running, shop: S
 
 async def test_parse_names_the_types_it_knows(tmp_path: Path) -> None:
     code, told = await shopbell("parse", "pigeon", cwd=tmp_path)
-    assert (code, told) == (1, "shopbell: There is no parser for 'pigeon'; known: telegram, whatsapp.\n")
+    assert (code, told) == (1, "shopbell: There is no parser for 'pigeon'; known: email, telegram, whatsapp.\n")
 
 
 async def test_parse_goes_on_behind_a_file_that_is_malformed(tmp_path: Path) -> None:

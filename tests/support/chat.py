@@ -18,7 +18,9 @@ from shared.connector import Connector, Port
 from shared.content import Text
 from shared.errors import ShopbellError, UnknownChannel
 from shared.events import InboundEvent
+from shared.outgoing import outgoing_socket
 from shared.subjects import THREAD, ThreadAuthor, ThreadMessage, ThreadPage, ThreadQuestion, ThreadSeen
+from tests.support.ports import Remembered
 from tests.support.product import on_a_port
 from tests.support.visitor import Visitor
 
@@ -28,6 +30,9 @@ NOTHING: Final = ThreadPage(messages=(), seen=ThreadSeen(), cursor="c0", more=Fa
 
 class NoFiles:
     """No attachment was ever kept."""
+
+    async def keep(self, name: str, content: bytes, /) -> None:
+        raise AssertionError("nothing is kept here")
 
     async def read(self, attachment: str, /) -> bytes:
         raise AssertionError(f"nobody keeps {attachment}")
@@ -61,7 +66,18 @@ class Chat:
         return Visitor(self.url, CHANNEL, token, visitor)
 
     def _new_connector(self) -> WebChat:
-        return WebChat(Port(CHANNEL, self.config, self._publish, self.bus, self.http, system_clock, NoFiles()))
+        port = Port(
+            CHANNEL,
+            self.config,
+            self._publish,
+            self.bus,
+            self.http,
+            system_clock,
+            NoFiles(),
+            outgoing_socket(),
+            Remembered(),
+        )
+        return WebChat(port)
 
     async def _publish(self, events: Sequence[InboundEvent], /) -> None:
         if self.refusals:

@@ -26,6 +26,7 @@ from shared.content import Text
 from shared.errors import SendError
 from shared.files import local_files
 from shared.model import StrictModel
+from shared.outgoing import outgoing_socket
 from shared.settings import Settings
 from tests.support.product import Running, Shop, served
 from tests.support.wordy import Wordy
@@ -145,7 +146,9 @@ async def scripted_product(settings: Settings) -> AsyncIterator[Running]:
         gateway = build_gateway(core)
         await stack.enter_async_context(gateway.running())
         http = await stack.enter_async_context(httpx.AsyncClient())
-        host = ConnectorHost(kinds, bus=bus, http=http, clock=system_clock, files=files)
+        host = ConnectorHost(
+            kinds, bus=bus, http=http, clock=system_clock, files=files, dial=outgoing_socket(private=True)
+        )
         stack.push_async_callback(host.close)
         await stack.enter_async_context(host.listening())
         product = Product(by_path(host.app(), gateway.app, None), gateway, None)

@@ -14,6 +14,7 @@ from services.wiring import CONNECTORS, channel_types, master_key, open_database
 from shared.bus import LocalBus
 from shared.clock import system_clock
 from shared.files import local_files
+from shared.outgoing import outgoing_socket
 from shared.settings import Settings
 from shared.simulator import Simulator
 from tests.support.product import Running, served
@@ -40,7 +41,9 @@ async def simulated_product(settings: Settings, simulators: Mapping[str, Simulat
         gateway = build_gateway(core)
         await stack.enter_async_context(gateway.running())
         http = await stack.enter_async_context(httpx.AsyncClient(transport=ByHost(simulators)))
-        host = ConnectorHost(CONNECTORS, bus=bus, http=http, clock=system_clock, files=files)
+        host = ConnectorHost(
+            CONNECTORS, bus=bus, http=http, clock=system_clock, files=files, dial=outgoing_socket(private=True)
+        )
         stack.push_async_callback(host.close)
         await stack.enter_async_context(host.listening())
         product = Product(by_path(host.app(), gateway.app, None), gateway, None)

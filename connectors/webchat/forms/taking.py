@@ -16,7 +16,7 @@ from connectors.webchat.refusals import Refused
 from shared.connector import Connector, Host
 from shared.content import Text
 from shared.errors import BusError, UnknownChannel
-from shared.events import Address, MessageReceived, Sender, join_key
+from shared.events import Address, Mail, MessageReceived, Sender, join_key
 from shared.ids import ALPHABET, VISITOR, show_id
 from shared.signing import BadToken, derive_key, hmac_sha256
 
@@ -164,6 +164,7 @@ def message(
         sender=Sender(name=sent.form.name or None, locale=sent.form.language or sent.language),
         content=Text(text=text),
         subject=subject,
+        mail=Mail() if subject is not None else None,
     )
 
 

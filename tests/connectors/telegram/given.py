@@ -20,7 +20,9 @@ from shared.content import Content
 from shared.errors import Rejected
 from shared.events import Address, InboundEvent
 from shared.model import StrictModel
+from shared.outgoing import outgoing_socket
 from shared.simulator import Fact
+from tests.support.ports import Remembered
 
 BOT: Final = "7001"
 TOKEN: Final = f"{BOT}:canary-token-a81f3c"
@@ -122,6 +124,9 @@ class Shelf:
 
     files: dict[str, bytes] = field(default_factory=lambda: {"att_1": b"one", "att_2": b"two", "att_3": b"three"})
 
+    async def keep(self, name: str, content: bytes, /) -> None:
+        raise AssertionError("nothing is kept here")
+
     async def read(self, attachment: str, /) -> bytes:
         if attachment not in self.files:
             raise Rejected("The file is not here.")
@@ -151,6 +156,8 @@ def connect(
             http=http or httpx.AsyncClient(transport=transport),
             clock=clock,
             files=Shelf(),
+            dial=outgoing_socket(private=True),
+            place=Remembered(),
             hook_url=hook_url,
         )
     )

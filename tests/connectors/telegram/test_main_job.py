@@ -17,6 +17,7 @@ from shared.commands import FetchMedia, SendMessage
 from shared.content import Buttons, Choice, Media, Option, Text
 from shared.events import InboundEvent, MessageReceived, ReceiptReported, Status
 from shared.files import local_files
+from shared.outgoing import outgoing_socket
 from shared.simulator import serve
 from shared.subjects import (
     CHANNEL,
@@ -51,7 +52,14 @@ class Product:
         self.bus.consume(MEDIA, self._keep)
         self.files = local_files(folder)
         kind = Kind(CHANNEL_TYPE, load_connector, listens=True)
-        self.host = ConnectorHost({"telegram": kind}, bus=self.bus, http=http, clock=system_clock, files=self.files)
+        self.host = ConnectorHost(
+            {"telegram": kind},
+            bus=self.bus,
+            http=http,
+            clock=system_clock,
+            files=self.files,
+            dial=outgoing_socket(private=True),
+        )
 
     async def _channel(self, question: ChannelQuestion) -> ChannelAnswer:
         config = {"token": TOKEN, "api_url": self.base}

@@ -19,7 +19,9 @@ from shared.connector import Port, Publish
 from shared.content import Content
 from shared.errors import Rejected
 from shared.events import Address, InboundEvent
+from shared.outgoing import outgoing_socket
 from shared.simulator import Fact
+from tests.support.ports import Remembered
 
 NUMBER: Final = "1060000000001"
 BUSINESS: Final = "2070000000002"
@@ -151,6 +153,9 @@ class Shelf:
 
     broken: set[str] = field(default_factory=set)
 
+    async def keep(self, name: str, content: bytes, /) -> None:
+        raise AssertionError("nothing is kept here")
+
     async def read(self, attachment: str, /) -> bytes:
         if attachment in self.broken:
             raise OSError("no space left on the device")
@@ -182,6 +187,8 @@ def connect(
             http=http or httpx.AsyncClient(transport=transport),
             clock=clock,
             files=Shelf(),
+            dial=outgoing_socket(private=True),
+            place=Remembered(),
             hook_url=hook_url,
         )
     )

@@ -1,0 +1,166 @@
+"""Handing mails to a server over SMTP, one after another on one connection.
+
+A mail whose content was under way when the connection broke may have arrived: nobody can know, and it is not repeated.
+Whatever ended before that goes out again later, with the same Message-ID.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import aiosmtplib
+import structlog
+from aiosmtplib import SMTP
+
+from connectors.email.config import EmailConfig
+from connectors.email.outbound import Letter
+from shared.connector import Dial
+from shared.errors import AuthExpired, Rejected, SendError, Throttled, Unavailable, Uncertain, Unreachable
+
+log = structlog.get_logger(__name__)
+
+CONNECT_S: Final = 10.0
+ANSWER_S: Final = 20.0  # shorter than the 30 s after which an attempt is given up
+CONTENT_S: Final = 180.0  # for a mail with files, whose lease is longer
+LARGE_BYTES: Final = 200_000
+REUSED_MAX: Final = 50
+IDLE_S: Final = 20.0
+BROKEN: Final = (aiosmtplib.SMTPServerDisconnected, aiosmtplib.SMTPTimeoutError, OSError, TimeoutError)
+
+LogIn = Callable[[], Awaitable[tuple[str | None, str | None]]]
+
+
+class Post:
+    """The way out of one mailbox. `log_in` gives a password or an access token, or neither."""
+
+    def __init__(self, config: EmailConfig, dial: Dial, *, log_in: LogIn) -> None:
+        self._config = config
+        self._dial = dial
+        self._log_in = log_in
+        self._lock = asyncio.Lock()
+        self._smtp: SMTP | None = None
+        self._sent = 0
+        self._used_at = 0.0
+
+    async def send(self, letter: Letter) -> None:
+        """Return once the server has taken the mail; raises a `SendError`."""
+        async with self._lock:
+            smtp = await self._ready()
+            try:
+                await self._hand_over(smtp, letter)
+            except SendError:
+                await self.close()
+                raise
+            self._sent += 1
+            self._used_at = time.monotonic()
+
+    async def check(self) -> None:
+        """Connect and log in; raises a `SendError`."""
+        async with self._lock:
+            await self.close()
+            await self._ready()
+
+    async def close(self) -> None:
+        smtp, self._smtp = self._smtp, None
+        if smtp is not None:
+            with contextlib.suppress(aiosmtplib.SMTPException, OSError, TimeoutError):
+                async with asyncio.timeout(2):
+                    await smtp.quit()
+            smtp.close()
+
+    async def _ready(self) -> SMTP:
+        """A connection that answers."""
+        smtp = self._smtp
+        fresh = smtp is not None and self._sent < REUSED_MAX and time.monotonic() - self._used_at < IDLE_S
+        if smtp is not None and fresh:
+            with contextlib.suppress(aiosmtplib.SMTPException, OSError, TimeoutError):
+                async with asyncio.timeout(5):
+                    await smtp.rset()
+                return smtp
+        await self.close()
+        return await self._connect()
+
+    async def _connect(self) -> SMTP:
+        host, port = self._config.smtp_host, self._config.port_of("smtp")
+        if host is None:
+            raise AuthExpired("No smtp_host is set; name the server by which this mailbox sends.")
+        try:
+            sock = await asyncio.to_thread(self._dial, host, port, CONNECT_S)
+        except OSError as error:
+            raise Unavailable(f"The mail server {host} cannot be reached: {error.strerror or error}") from None
+        tls = self._config.smtp_security == "tls"
+        start = self._config.smtp_security == "starttls"
+        smtp = SMTP(hostname=host, sock=sock, use_tls=tls, start_tls=start, timeout=ANSWER_S)
+        try:
+            async with asyncio.timeout(CONNECT_S + ANSWER_S / 2):
+                await smtp.connect()
+                await self._enter(smtp)
+        except SendError:
+            smtp.close()
+            raise
+        except (aiosmtplib.SMTPException, *BROKEN) as error:
+            smtp.close()
+            sock.close()
+            raise meaning_of(error) from None
+        self._smtp, self._sent, self._used_at = smtp, 0, time.monotonic()
+        return smtp
+
+    async def _enter(self, smtp: SMTP) -> None:
+        password, token = await self._log_in()
+        if token is not None:
+            await smtp.auth_xoauth2(self._config.login, token)
+        elif password is not None:
+            await smtp.login(self._config.login, password)
+
+    async def _hand_over(self, smtp: SMTP, letter: Letter) -> None:
+        if letter.wide and not smtp.supports_extension("smtputf8"):
+            raise Unreachable("The mail server takes no addresses beyond ASCII, and the customer has one.")
+        try:
+            await smtp.mail(letter.sender, options=self._mail_options(smtp, letter))
+            await smtp.rcpt(letter.recipient, options=self._rcpt_options(smtp, letter))
+        except (aiosmtplib.SMTPException, *BROKEN) as error:
+            raise meaning_of(error) from None
+        try:
+            await smtp.data(letter.data, timeout=CONTENT_S if len(letter.data) > LARGE_BYTES else ANSWER_S)
+        except aiosmtplib.SMTPResponseException as error:
+            raise meaning_of(error) from None
+        except (aiosmtplib.SMTPException, *BROKEN) as error:
+            raise Uncertain(
+                f"The connection broke while the mail was handed over ({type(error).__name__}); it may have arrived."
+            ) from None
+
+    def _mail_options(self, smtp: SMTP, letter: Letter) -> list[str]:
+        options = ["SMTPUTF8"] if letter.wide else []
+        if smtp.supports_extension("size"):
+            options.append(f"SIZE={len(letter.data)}")
+        if smtp.supports_extension("dsn"):
+            options += ["RET=HDRS", f"ENVID={letter.token}"]
+        return options
+
+    def _rcpt_options(self, smtp: SMTP, letter: Letter) -> list[str]:
+        if not smtp.supports_extension("dsn") or not letter.sender:
+            return []
+        wanted = "SUCCESS,FAILURE,DELAY" if self._config.ask_delivered else "FAILURE,DELAY"
+        return [f"NOTIFY={wanted}"]
+
+
+def meaning_of(error: Exception) -> SendError:
+    """What a server's refusal means. 4xx is for now and 5xx for good (RFC 5321), with the server's own words."""
+    if not isinstance(error, aiosmtplib.SMTPResponseException):
+        if isinstance(error, aiosmtplib.SMTPNotSupported | aiosmtplib.SMTPException) and not isinstance(error, BROKEN):
+            return AuthExpired(f"The mail server cannot do what the settings ask: {error}")
+        return Unavailable(f"The mail server did not answer ({type(error).__name__}).")
+    said = f"{error.code} {' '.join(str(error.message).split())[:300]}"
+    if isinstance(error, aiosmtplib.SMTPAuthenticationError) or error.code in (530, 534, 535, 538):
+        if 400 <= error.code < 500:
+            return Unavailable(f"The mail server does not let us in just now: {said}")
+        return AuthExpired(f"The mail server refuses the login: {said}")
+    if error.code == 421:
+        return Throttled(f"The mail server wants no more just now: {said}", whole_account=True)
+    if 400 <= error.code < 500:
+        return Unavailable(f"The mail server put it off: {said}")
+    if isinstance(error, aiosmtplib.SMTPRecipientRefused) and "5.1." in str(error.message)[:12]:
+        return Unreachable(f"There is no such address: {said}")
+    return Rejected(f"The mail server refused it: {said}")

@@ -4,6 +4,7 @@ import mimetypes
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from html import escape
 from typing import Final
 
@@ -13,7 +14,9 @@ from connectors.email.mime import Part, read_mail
 from connectors.email.replies import html_to_text
 
 TEXT_MAX: Final = 1_000_000  # characters; of what is longer the rest is only in the raw mail
+HTML_MAX: Final = 500_000
 NAME_MAX: Final = 150
+STUB_MAX: Final = 300  # characters that say no more than that the other form should be read
 TNEF_MIMES: Final = frozenset({"application/ms-tnef", "application/vnd.ms-tnef"})
 HEADS: Final = frozenset({"text/rfc822-headers", "message/rfc822-headers", "message/global-headers"})
 REPORTS: Final = HEADS | {
@@ -24,6 +27,7 @@ REPORTS: Final = HEADS | {
 }
 LETTERS: Final = frozenset({"message/rfc822", "message/global", "message/news"})
 FIELDS: Final = re.compile(rb"^[A-Za-z-]{4,40}:", re.MULTILINE)
+SHOWN: Final = re.compile(r"image/(?!svg)|audio/|video/|application/pdf$|text/(plain|csv)$")
 MARKUP: Final = re.compile(r"<[a-z!/][^>]{0,500}>", re.IGNORECASE)
 
 
@@ -38,7 +42,7 @@ class Enclosed:
     content_id: str | None = None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True)
 class Block:
     """A stretch of text, in one form or both."""
 
@@ -47,17 +51,22 @@ class Block:
 
     @property
     def text(self) -> str:
-        return self.plain if self.plain is not None and not self.is_stub else html_to_text(self.html or "")
+        return self.plain if self.plain is not None and not self.is_stub else self.as_read
 
-    @property
+    @cached_property
+    def as_read(self) -> str:
+        """The HTML as text."""
+        return html_to_text(self.html or "")
+
+    @cached_property
     def is_stub(self) -> bool:
         """Whether the plain form is empty, or only says that the other one should be read."""
         if self.html is None or self.plain is None:
             return False
-        plain = self.plain.strip()
-        if not plain:
-            return True
-        return len(plain) < 300 and "html" in plain.lower() and len(html_to_text(self.html)) > 2 * len(plain)
+        plain = " ".join(self.plain.split())
+        if len(plain) > STUB_MAX or (plain and "html" not in plain.lower()):
+            return False
+        return not plain or plain not in " ".join(self.as_read.split())
 
 
 @dataclass(slots=True)
@@ -86,7 +95,7 @@ def read_letter(root: Part) -> Letter:
         )
     seen: list[Block] = []
     for block in letter.blocks:  # a text that stands there twice is shown once
-        if (block.plain or block.html or "").strip() and block not in seen:
+        if ((block.plain or "").strip() or (block.html or "").strip()) and block not in seen:
             seen.append(block)
     letter.blocks = seen
     return letter
@@ -94,6 +103,8 @@ def read_letter(root: Part) -> Letter:
 
 def gather(part: Part) -> Letter:
     if part.children:
+        if part.mime == "multipart/report":
+            return joined(part, [gather(child) for child in part.children if child.mime not in LETTERS])
         if part.mime == "multipart/alternative":
             return alternatives([gather(child) for child in part.children])
         return joined(part, [gather(child) for child in part.children])
@@ -122,7 +133,7 @@ def alternatives(ways: Sequence[Letter]) -> Letter:
 
 
 def joined(part: Part, ways: Sequence[Letter]) -> Letter:
-    """Parts that follow each other."""
+    """Parts that follow each other. Of a report the mail that came back is no file of its own."""
     return Letter([block for way in ways for block in way.blocks], [file for way in ways for file in way.files])
 
 
@@ -136,9 +147,9 @@ def is_written(part: Part) -> bool:
 
 
 def written(part: Part) -> Block:
-    text = part.text()[: 4 * TEXT_MAX]
+    text = part.text()[:TEXT_MAX]
     if part.mime == "text/html":
-        return Block(html=text)
+        return Block(html=text[:HTML_MAX])
     if part.mime in ("text/enriched", "text/richtext"):
         return Block(plain=MARKUP.sub("", text))
     if part.mime == "text/x-amp-html":
@@ -195,8 +206,8 @@ def enclosed(part: Part) -> Enclosed:
     name = safe_name(part.filename) or made_name(part, content)
     content_id = (part.headers.get("content-id") or "").strip("<> ") or None
     mime = part.mime
-    if mime in ("application/octet-stream", "text/plain") and part.filename and kind_of(part.filename) != mime:
-        mime = kind_of(part.filename) if mime == "application/octet-stream" else mime
+    if mime == "application/octet-stream" and SHOWN.match(kind_of(part.filename)):
+        mime = kind_of(part.filename)
     return Enclosed(place_of(part), name, mime, len(content), content_id)
 
 

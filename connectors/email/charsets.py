@@ -40,35 +40,40 @@ MEANT: Final = {
 SILENT: Final = frozenset({"", "us-ascii", "ascii", "ansi_x3.4-1968", "8bit", "7bit", "binary", "none", "default"})
 # Codecs that are none of text, or that cost more than the text is worth.
 NO_CHARSETS: Final = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"})
-CYRILLIC: Final = ("cp1251", "koi8-r", "iso-8859-5", "cp866")
-LATIN: Final = ("cp1252", "cp1250", "iso-8859-2")
+CYRILLIC: Final = ("cp1251", "koi8-r", "iso8859-5", "cp866")
+LATIN: Final = ("cp1252", "cp1250", "iso8859-2")
 RUSSIAN: Final = frozenset("абвгдежзийклмнопрстуфхцчшщъыьэюяёіїєґў")
-# Letters beyond ASCII by how often a mail of Europe has them; the Croatian ones are those that code pages disagree on.
-EUROPEAN: Final = frozenset("čćžšđäöüßéèêàçñóáíúôâîûåøæëïùýěřůťďňłąęśźżńőűăţşğı")
-SIGNS: Final = frozenset(" €«»–—…„“”‘’‚§°·№©®²³½¿¡£´•™")
+# Letters beyond ASCII, by how much they speak for a charset: those of the languages for which it is used.
+WESTERN: Final = (
+    dict.fromkeys("äöüßéèêàçñóáíúôâîûùëï", 1.0) | dict.fromkeys("åøæõãò", 0.7) | dict.fromkeys("šžðœì", 0.2)
+)
+EASTERN: Final = (
+    dict.fromkeys("čćžšđ", 1.0) | dict.fromkeys("áéíóúýäöüßôî", 0.7) | dict.fromkeys("ąęłńśźżřěůťďňőűăţşâ", 0.6)
+)
+WEIGHTS: Final = {"cp1252": WESTERN, "cp1250": EASTERN, "iso8859-2": EASTERN}
+SIGNS: Final = frozenset("\u00a0€«»–—…„“”‘’‚§°·№©®²³½¿¡£´•™")
 SAMPLE_BYTES: Final = 4096
+GUESSED_MIN: Final = 64  # bytes, below which a guess by statistics is worth nothing
 STRANGE: Final = re.compile(r"[^\x00-\x7f]")
 WORD: Final = re.compile(r"[^\W\d_]+")
+SEVEN_BITS: Final = frozenset({"utf-7", "iso2022_jp", "iso2022_kr", "hz", "utf-16", "utf-32"})
 
 
 def decode(data: bytes, declared: str | None = None) -> str:
     """The text of these bytes. Never fails: what cannot be read is shown as U+FFFD."""
     name = codec_of(declared)
-    if data.isascii() and (name is None or name not in ("utf-7", "iso2022_jp", "iso2022_kr", "hz", "utf-16", "utf-32")):
+    if data.isascii() and name not in SEVEN_BITS:
         return data.decode("ascii")
     if data.startswith(codecs.BOM_UTF8):
         return data[3:].decode("utf-8", "replace")
-    if name is None or name in ("cp1252", "cp1250", "iso8859-2", "iso8859-15"):  # programs say those without looking
+    if name is None or name in (*LATIN, *CYRILLIC):  # programs say these without looking, and any byte fits them
         return guess(data, declared=name)
     try:
         return data.decode(name)
     except (UnicodeDecodeError, ValueError):
         pass
-    strict = utf8(data)
-    if strict is not None:
-        return strict
     text = data.decode(name, "replace")  # a few bad bytes are no reason to doubt all
-    return text if text.count("\ufffd") * 20 <= len(text) else guess(data)
+    return text if text.count("\ufffd") * 4 <= len(STRANGE.findall(text)) else guess(data)
 
 
 @cache
@@ -102,11 +107,11 @@ def guess(data: bytes, declared: str | None = None) -> str:
     sample = data[:SAMPLE_BYTES]
     rated = {name: rate(sample, name) for name in (*LATIN, *CYRILLIC)}
     best = max(rated, key=lambda name: rated[name])
-    if declared and rated.get(declared, -1.0) >= min(rated[best], 0.6):
+    if declared and rated[declared] >= min(rated[best] - 0.15, 0.75):
         best = declared
     elif rated[best] < 0.3:
-        found = from_bytes(sample).best()
-        best = found.encoding if found is not None else "cp1252"
+        found = from_bytes(sample).best() if len(data) >= GUESSED_MIN else None
+        best = found.encoding if found is not None else declared or "cp1252"
     return data.decode(best, "replace")
 
 
@@ -117,15 +122,24 @@ def rate(sample: bytes, name: str) -> float:
     if not strange:
         return 0.0
     good = float(sum(letter in SIGNS for letter in strange)) * 0.8
-    cyrillic = name in CYRILLIC
     for word in WORD.findall(text):
         mine = [letter for letter in word if not letter.isascii()]
-        alphabet = RUSSIAN if cyrillic else EUROPEAN
-        fits = sum(letter.lower() in alphabet for letter in mine)
-        if cyrillic:  # a Russian word is Russian throughout, and has a capital at most at its start
-            well_cased = word == word.lower() or word == word.upper() or word[1:] == word[1:].lower()
-            good += fits if len(mine) == len(word) and well_cased else -fits
-        else:  # a word of Europe is mostly ASCII
-            good += fits * (1.0 if len(mine) * 2 <= len(word) or len(word) <= 2 else -0.5)
-            good -= sum(letter.isupper() and place > 0 for place, letter in enumerate(mine)) * 0.5
+        if mine:
+            good += russian(word, mine) if name in CYRILLIC else european(word, mine, WEIGHTS[name])
     return good / len(strange)
+
+
+def russian(word: str, mine: list[str]) -> float:
+    """A Russian word is Russian throughout, and has a capital at most at its start."""
+    fits = sum(letter.lower() in RUSSIAN for letter in mine)
+    well_cased = word == word.lower() or word == word.upper() or word[1:] == word[1:].lower()
+    return fits if len(mine) == len(word) and well_cased else -fits
+
+
+def european(word: str, mine: list[str], weights: dict[str, float]) -> float:
+    """A word of Europe is mostly ASCII, and has a capital at most at its start."""
+    fits = sum(weights.get(letter.lower(), 0.0) for letter in mine)
+    capitals = sum(letter.isupper() for letter in word[1:])
+    if (len(mine) * 10 > len(word) * 7 and len(word) > 2) or 0 < capitals < len(word) - 1:
+        return -0.5 * fits
+    return fits

@@ -4,6 +4,7 @@ A report about a mail of ours becomes a receipt, every other mail a message: als
 """
 
 import hashlib
+import re
 from base64 import b32encode
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -48,6 +49,15 @@ log = structlog.get_logger(__name__)
 REFERENCES_MAX: Final = 50
 REFERENCES_KEPT: Final = 20
 AUDIENCE_MAX: Final = 20
+COPY: Final = re.compile(  # above the copy of the mail that came back
+    r"^[ \t]*-{3,}[ \t]*(?:this is a copy|below this line|the body of|original message|the header of|"
+    r"undelivered message|копия|ниже|текст вашего|исходное|kopija|preslika|ispod)",
+    re.IGNORECASE | re.MULTILINE,
+)
+CLEARSIGNED: Final = re.compile(
+    r"^-----BEGIN PGP SIGNED MESSAGE-----\n(?:[A-Za-z-]+:[^\n]*\n)*\n(.*?)\n?-----BEGIN PGP SIGNATURE-----",
+    re.DOTALL | re.MULTILINE,
+)
 FILES_MAX: Final = 100
 ID_MAX: Final = 300
 RAW: Final = "raw"  # the place of the mail itself
@@ -206,7 +216,7 @@ def message(
         raw=raw,
         external_id=external_id,
         sender=Sender(name=sender.name),
-        content=content_of(tree, letter),
+        content=content_of(tree, letter, category),
         reply_to=references[0] if references else None,
         subject=subject,
         context=None if mail.automatic else notes(headers, external_id, subject, references, sender),
@@ -243,11 +253,11 @@ def notes(headers: Headers, external_id: str, subject: str | None, references: S
     return told
 
 
-def content_of(tree: Tree, letter: Letter) -> Text:
+def content_of(tree: Tree, letter: Letter, category: MailClass = MailClass.NORMAL) -> Text:
     whole = letter.text.strip()
     html = letter.html
     showable = html is not None and is_showable(html)
-    seen = visible(letter, whole)
+    seen = visible(letter, whole if category is not MailClass.BOUNCE else COPY.split(whole, maxsplit=1)[0])
     pictures = {file.content_id: number for number, file in enumerate(letter.files[:FILES_MAX]) if file.content_id}
     key = raw_key(tree.root.raw)
     files = [as_media(file, key) for file in letter.files[:FILES_MAX]]
@@ -268,7 +278,8 @@ def visible(letter: Letter, whole: str) -> str:
         block = letter.blocks[0]
         if block.html is not None and (block.plain is None or block.is_stub):
             return html_to_text(visible_html(block.html)).strip()
-    return visible_text(whole).strip()
+    signed = CLEARSIGNED.search(whole)
+    return visible_text(re.sub(r"(?m)^- ", "", signed[1]) if signed else whole).strip()
 
 
 def as_media(file: Enclosed, key: str) -> Media:

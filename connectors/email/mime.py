@@ -13,6 +13,7 @@ from connectors.email.headers import Headers, from_base64, read_headers
 
 PARTS_MAX: Final = 200
 DEPTH_MAX: Final = 20
+TEXT_MAX_BYTES: Final = 4_000_000
 BOUNDARY_MAX: Final = 400
 UU_LINE: Final = re.compile(rb"begin \d{3,4} [^\r\n]*\r?\n")
 
@@ -36,12 +37,12 @@ class Part:
     def is_text(self) -> bool:
         return self.mime in ("text/plain", "text/html")
 
-    def content(self) -> bytes:
-        """The bytes, with the transfer encoding undone."""
-        data = self.raw[self.start : self.end]
+    def content(self, most: int | None = None) -> bytes:
+        """The bytes, with the transfer encoding undone; of the first `most` encoded ones, if said."""
+        data = self.raw[self.start : self.end if most is None else min(self.end, self.start + most)]
         match (self.headers.get("content-transfer-encoding") or "").lower().strip(" ;\"'").split(";")[0].strip():
             case "base64":
-                return from_base64(data)
+                return from_base64(data) if is_base64(data[:400]) else data
             case "quoted-printable":
                 return from_quoted_printable(data)
             case "x-uuencode" | "uuencode" | "x-uue" | "uue":
@@ -50,8 +51,13 @@ class Part:
                 return data
 
     def text(self) -> str:
-        """The text, its lines ended by a line feed."""
-        return decode(self.content(), self.charset).replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
+        """The text, its lines ended by a line feed; the beginning of a very long one."""
+        return (
+            decode(self.content(TEXT_MAX_BYTES), self.charset)
+            .replace("\r\n", "\n")
+            .replace("\r", "\n")
+            .replace("\0", "")
+        )
 
     @property
     def charset(self) -> str | None:
@@ -157,6 +163,11 @@ def delimiters(part: Part, line: bytes) -> Iterator[tuple[int, int, bool]]:
             before -= 1
         yield before, end, rest == b"--"
         place = end
+
+
+def is_base64(start: bytes) -> bool:
+    """Whether it can be what it is said to be: text has blanks and signs between its letters."""
+    return len(re.findall(rb"[^A-Za-z0-9+/=\r\n\t]", start)) * 10 <= len(start)
 
 
 def from_quoted_printable(data: bytes) -> bytes:

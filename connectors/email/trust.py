@@ -39,7 +39,7 @@ def authenticity(headers: Headers, sender: str, server: str | None) -> Authentic
         return Authenticity.SUSPICIOUS
     if signed:
         return Authenticity.VERIFIED
-    refused = results.get("spf") in ("fail", "softfail") or results.get("dkim") == "fail"
+    refused = results.get("spf") == "fail" or results.get("dkim") == "fail"
     return Authenticity.SUSPICIOUS if refused and results.get("dkim") != "pass" else Authenticity.UNKNOWN
 
 

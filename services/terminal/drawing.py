@@ -11,7 +11,7 @@ from textual.content import Content as Drawn
 
 from services.terminal.inbox import Inbox
 from services.terminal.ticks import tick
-from services.terminal.words import author, body, clock, first_line, name, waited
+from services.terminal.words import about, author, body, clock, first_line, marks, name, waited
 
 __all__ = ["ROW_HEIGHT", "Drawn", "foot", "head", "invitation", "rows", "thread", "typing", "welcome"]
 
@@ -55,10 +55,11 @@ def _wait(one: Conversation, now: datetime) -> tuple[str, str]:
 
 
 def _last_line(one: Conversation) -> str:
-    last = one.last_message
+    last, subject = one.last_message, about(one)
     if last is None:
-        return ""
-    return ("" if last.direction == "in" else f"{tick(last).mark} ") + first_line(body(last))
+        return subject
+    said = ("" if last.direction == "in" else f"{tick(last).mark} ") + first_line(body(last))
+    return " ".join([*marks(last), f"{subject} · {said}" if subject else said])
 
 
 def _fit(text: str, width: int) -> str:
@@ -73,9 +74,9 @@ def head(one: Conversation | None, inbox: Inbox) -> Drawn:
     if one is None:
         return Drawn.assemble(("Shopbell", "bold"), f"  {len(inbox.waiting())} waiting")
     where = first_line(one.channel.name or one.channel.type)
-    marks = [where, "" if one.status == "open" else first_line(one.status)]
-    marks.append(f"for {name(one.assignee)}" if one.assignee else "")
-    return Drawn.assemble((name(one.contact), "bold"), "".join(f" · {mark}" for mark in marks if mark))
+    told = [about(one), where, "" if one.status == "open" else first_line(one.status)]
+    told.append(f"for {name(one.assignee)}" if one.assignee else "")
+    return Drawn.assemble((name(one.contact), "bold"), "".join(f" · {fact}" for fact in told if fact))
 
 
 def thread(messages: list[Message], width: int) -> Drawn:
@@ -96,6 +97,7 @@ def _message(one: Message, width: int) -> Drawn:
         (f"{clock(one.created_at)} ", "dim"),
         (author(one), "bold $accent" if inbound else "bold"),
         (" note" if note else "", "$warning"),
+        ("".join(f" {mark}" for mark in marks(one)), "bold $warning"),
         *(() if inbound or note else _fate(one)),
     )
     said = Drawn.assemble((body(one), "$warning" if note else ""))

@@ -134,8 +134,11 @@ def _fold_new(inbox: Inbox, conversation: Conversation, message: Message) -> Inb
     changes: dict[str, object] = {"last_seq": message.seq, "last_message": message}
     if message.direction == "in":
         changes["unread"] = conversation.unread + (message.seq > conversation.agent_read_seq)
-        changes["waiting_since"] = conversation.waiting_since or message.created_at
         inbox = _fold_typing(inbox, conversation.id, on=False, now=message.created_at)
+    if message.mail is not None and message.mail.category != "normal":
+        pass  # a machine waits for no answer, and gives none
+    elif message.direction == "in":
+        changes["waiting_since"] = conversation.waiting_since or message.created_at
     elif message.visibility == "public":
         changes["waiting_since"] = None
     return inbox._with(conversation.model_copy(update=changes))

@@ -15,7 +15,7 @@ from shopbell_client import Client, ConnectionState, Conversation, Event, Messag
 
 from services.terminal.desk import Desk, utc_now
 from services.terminal.ticks import tick
-from services.terminal.words import author, body, clock, first_line, name, plain, waited
+from services.terminal.words import about, author, body, clock, first_line, marks, name, plain, waited
 
 __all__ = ["PlainInbox", "run_plain"]
 
@@ -92,16 +92,18 @@ class PlainInbox:
 
     def _row(self, number: int, conversation: Conversation) -> str:
         since = conversation.waiting_since
-        marks = (
+        last = conversation.last_message
+        facts = (
             conversation.channel.type,
             conversation.status if conversation.status != "open" else "",
             f"{conversation.unread} unread" if conversation.unread else "",
             f"waiting {waited(since, self._now())}" if since else "",
+            *(marks(last) if last else ()),
         )
-        last = conversation.last_message
-        about = ", ".join(first_line(mark) for mark in marks if mark)
+        told = ", ".join(first_line(fact) for fact in facts if fact)
         said = first_line(body(last))[:60] if last else ""
-        return f"{number}. {name(conversation.contact)} ({conversation.id}), {about}: {said}"
+        words = ": ".join(filter(None, (told, about(conversation)[:60], said)))
+        return f"{number}. {name(conversation.contact)} ({conversation.id}), {words}"
 
     async def _open(self, which: str) -> None:
         if not which:
@@ -114,7 +116,7 @@ class PlainInbox:
             return
         self._chosen = conversation_id
         await self._desk.open(conversation_id)
-        self._write(f"-- {self._who(conversation_id)} ({conversation_id})")
+        self._write(f"-- {self._who(conversation_id)}")
         for message in self._desk.inbox.messages(conversation_id)[-_HISTORY_LINES:]:
             self._say(message)
             self._shown[message.id] = str(tick(message))
@@ -167,7 +169,8 @@ class PlainInbox:
 
     def _say(self, message: Message) -> None:
         who = author(message)
-        note = ", note" if message.visibility == "internal" else ""
+        told = ["note" if message.visibility == "internal" else "", *marks(message)]
+        note = "".join(f", {word}" for word in told if word)
         # Indented: a line of a message must not look like a line of ours.
         said = body(message).replace("\n", "\n    ")
         self._write(f"[{clock(message.created_at)}] {who} ({message.conversation}{note}): {said}")
@@ -183,7 +186,8 @@ class PlainInbox:
 
     def _who(self, conversation_id: str) -> str:
         conversation = self._desk.inbox.conversations.get(conversation_id)
-        return name(conversation.contact if conversation else None)
+        who = f"{name(conversation.contact if conversation else None)} ({conversation_id})"
+        return ": ".join(filter(None, (who, about(conversation) if conversation else "")))
 
     def _changed(self) -> None:
         state = self._desk.connection

@@ -10,6 +10,7 @@ from shopbell_client import (
     Choice,
     ContactCard,
     Content,
+    Conversation,
     Location,
     Media,
     Message,
@@ -22,7 +23,7 @@ from shopbell_client import (
     Text,
 )
 
-__all__ = ["author", "body", "clock", "first_line", "name", "plain", "waited"]
+__all__ = ["about", "author", "body", "clock", "first_line", "marks", "name", "plain", "waited"]
 
 # CSI, then OSC and the other string sequences up to their terminator, then any two-character escape.
 _ESCAPES = re.compile(
@@ -56,6 +57,20 @@ def author(message: Message) -> str:
     return first_line(message.author.name or "") or nameless.get(message.author.type, "Shopbell")
 
 
+def about(conversation: Conversation) -> str:
+    """Return what a mail says it is about; nothing for what is no mail."""
+    return first_line(conversation.subject or "")
+
+
+def marks(message: Message) -> list[str]:
+    """Return what there is to know of a mail before it is believed: a word each."""
+    mail = message.mail
+    if mail is None:
+        return []
+    told = {"suspicious": mail.authenticity == "suspicious", "auto": mail.category != "normal"}
+    return [word for word, holds in told.items() if holds]
+
+
 def clock(at: datetime) -> str:
     """Return the time of day where this terminal is."""
     return at.astimezone().strftime("%H:%M")
@@ -81,8 +96,8 @@ def body(message: Message) -> str:
 
 def _said(content: Content) -> str:
     match content:
-        case Text(text=text):
-            return text
+        case Text(text=text, attachments=files):
+            return "\n".join((text, *map(_carried, files)))
         case Media(media=media, name=file_name, caption=caption):
             return " ".join(filter(None, (_bracket(media, file_name), caption)))
         case Location(latitude=latitude, longitude=longitude, label=label):
@@ -103,6 +118,18 @@ def _said(content: Content) -> str:
             return _bracket(what or "something this channel cannot show")
         case _:
             return _bracket(content.kind)
+
+
+def _carried(file: Media) -> str:
+    size = f" {_weight(file.size)}" if file.size is not None else ""
+    return f"+ {first_line(file.name or '') or file.media}{size}"
+
+
+def _weight(size: int) -> str:
+    """Return a number of bytes in its largest unit: `512 B`, `24 kB`, `1.5 MB`."""
+    if size < 1000:
+        return f"{size} B"
+    return f"{size / 1000:.0f} kB" if size < 999_500 else f"{size / 1_000_000:.1f} MB"
 
 
 def _ordered(item: OrderItem) -> str:

@@ -28,8 +28,8 @@ def cut(head: str, html: str) -> str:
     tree = parse(head)
     page = read(tree)
     kept = keep_rows(page.rows)
-    whole = all(kept)
-    if whole and (len(head) < len(html) or not page.hidden):
+    goes_on = len(head) < len(html) and kept[-1:] == [True]  # with words that nobody has looked at
+    if goes_on or (all(kept) and not page.hidden):
         return html
     for node in page.hidden:
         node.decompose()

@@ -84,7 +84,7 @@ def is_dashed(line: str) -> bool:
 
 def is_forwarded(line: str) -> bool:
     words = between_dashes(line)
-    return (is_dashed(line) or line.endswith((":", "："))) and (words in FORWARDED)
+    return (is_dashed(line) or line.endswith((":", "："))) and words in FORWARDED
 
 
 def between_dashes(line: str) -> str:
@@ -139,7 +139,7 @@ def is_header_block(lines: Sequence[str], at: int) -> bool:
     """Whether the header of a quoted mail begins here: sender and subject, or an address and a date, and so on."""
     if not label_in(lines[at]) or (at and label_in(lines[at - 1])):  # then it was looked at from there
         return False
-    found, address = set(labels_in_one(lines[at])), False
+    found, address, dated, sentences = set(labels_in_one(lines[at])), False, False, 0
     unknown, blank = 0, False
     for line in lines[at : at + HEADER_LINES]:
         here = label_in(line)
@@ -149,6 +149,10 @@ def is_header_block(lines: Sequence[str], at: int) -> bool:
         blank = not line
         found.update(here)
         address = address or EMAIL.search(line) is not None
+        dated = dated or YEAR.search(line) is not None or TIME.search(line) is not None
+        sentences += bool(here) and line[-1:] in ".!?"
+    if sentences > 1 and not (address or dated):  # a person's own words
+        return False
     return any(is_header(language, found, address=address) for language in {language for language, _ in found})
 
 

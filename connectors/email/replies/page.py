@@ -9,9 +9,10 @@ from typing import Final
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from connectors.email.replies.limits import VOID, beginning, is_harmless
-from connectors.email.replies.text import Mark
+from connectors.email.replies.text import LINES_MAX, Mark
 
 BREAK: Final = re.compile(r"<(?:br|/?(?:p|div|tr|li|h\d|table|blockquote))\b[^<>]*>", re.IGNORECASE)
+EMPTY_LINES: Final = re.compile(r"\n{3,}")
 SPACE: Final = re.compile(r"\s+")
 HIDDEN: Final = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|mso-hide\s*:\s*all", re.IGNORECASE)
 PREFORMATTED: Final = re.compile(r"white-space\s*:\s*(?:pre|break-spaces)(?!-line)", re.IGNORECASE)
@@ -20,9 +21,9 @@ LINK: Final = re.compile(r"(?:https?|mailto|tel):", re.IGNORECASE)
 SCHEME: Final = re.compile(r"^(?:https?://(?:www\.)?|mailto:|tel:)", re.IGNORECASE)
 OUTLOOK_HEADER: Final = re.compile(r"border-top:\s*solid\s+#(?:e1e1e1|b5c4df)", re.IGNORECASE)
 INDENT: Final = re.compile(r"border(?:-width)?\s*:\s*(?:none|0)", re.IGNORECASE)
-NUMBERED: Final = re.compile(
-    r"^(?:x_|yiv\d{1,20}|ydp[0-9a-f]{1,20})+|[_-]?\d+$"
-)  # what webmails add to classes and ids
+# What webmails add to classes and ids.
+NUMBERED: Final = re.compile(r"^(?:x_|yiv\d{1,20}|ydp[0-9a-f]{1,20})+|[_-]?\d+$")
+DOTS: Final = frozenset({"0", "1", "2", "0px", "1px", "2px"})  # sizes of pictures that only tell that a mail was read
 
 SKIPPED: Final = frozenset(
     {"head", "iframe", "noscript", "object", "script", "select", "style", "svg", "template", "textarea", "title"}
@@ -109,7 +110,7 @@ def join(rows: Iterable[Row]) -> str:
             lines.append("")
         if text:
             lines.append(text)
-    return "\n".join(lines).strip("\n")
+    return EMPTY_LINES.sub("\n\n", "\n".join(lines)).strip("\n")
 
 
 # From nodes to rows
@@ -209,7 +210,7 @@ class Reader:
         if tag == "br":
             self._end_row()
         elif tag == "img":
-            self._row.pictures += 1
+            self._row.pictures += not DOTS & {attributes.get("width"), attributes.get("height")}
             self._fill(SPACE.sub(" ", attributes.get("alt") or "").strip())
         elif names_in(attributes) & HISTORY_NAMES:
             self._due = Mark.HISTORY
@@ -234,8 +235,8 @@ class Reader:
         if not self._open[-1].preformatted or "\n" not in text:
             self._add(text, node)
             return
-        *lines, last = text.split("\n")
-        for line in lines:  # each its own node, so that some can be removed
+        *lines, last = text.split("\n", LINES_MAX)
+        for line in lines:  # each its own node, so that some can be removed; those further down go or stay together
             self._add(line, before(node, f"{line}\n"))
             self._end_row()
         self._add(last, before(node, last))

@@ -291,7 +291,7 @@ GET: Final[Mapping[str, tuple[str, ...]]] = {
     "en": ("get", "download"),
     "ru": ("скачать", "получить", "загрузить", "скачайте"),
     "uk": ("отримати", "завантажити"),
-    "hr": ("preuzmite", "preuzmi", "nabavite", "nabavi", "dohvatite", "outlook za"),
+    "hr": ("preuzmite", "preuzmi", "nabavite", "nabavi", "dohvatite", "dohvati", "outlook za"),
     "de": ("holen sie sich", "laden sie", "outlook für"),
     "fr": ("télécharger", "télécharge", "obtenez", "obtenir"),
     "es": ("obtener", "obtén", "descargar"),
@@ -306,12 +306,14 @@ GET: Final[Mapping[str, tuple[str, ...]]] = {
 GOT: Final = ("outlook", "bluemail", "yahoo mail", "gmail", "mail.ru")
 # Words of five letters and more may have endings ("iPhonea", "Androida").
 MACHINES: Final = (
-    "iphone", "iphonu", "ipad", "ipod", "macbook", "mac", "android", "windows", "samsung", "galaxy", "huawei", "xiaomi",
+    "iphone", "iphonu", "ipad", "ipada", "ipadu",
+    "ipod", "macbook", "mac", "android", "windows", "samsung", "galaxy", "huawei", "xiaomi",
     "redmi", "poco", "honor", "nokia", "lumia", "blackberry", "pixel", "oneplus", "sony", "xperia", "htc", "motorola",
     "oppo", "realme", "wiko", "alcatel", "lenovo", "asus", "lg", "outlook", "gmail", "yahoo", "яндекс", "yandex",
     "mail.ru", "рамблер", "proton", "protonmail", "aol", "gmx", "web.de", "spark", "bluemail", "typeapp", "airmail",
     "sparrow", "mailbox", "mymail", "mailspring", "newton", "thunderbird", "k-9", "app", "mobile", "phone",
-    "smartphone", "cell", "tablet", "device", "laptop", "computer", "смартфон", "телефон", "планшет", "айфон", "устройства",
+    "smartphone", "cell", "tablet", "device", "laptop", "computer", "смартфон", "телефон", "планшет", "айфон",
+    "устройства",
     "мобильной", "мобильного", "мобільного", "mobitel", "telefon", "pametnog", "mobilnog", "uređaj", "handy",
     "mobilgerät", "téléphone", "portable", "mobiel", "móvil", "movil", "celular", "cellulare", "mobil",
 )  # fmt: skip
@@ -332,7 +334,8 @@ CLOSINGS: Final[Mapping[str, tuple[str, ...]]] = {
     "uk": ("з повагою",),
     "hr": (
         *("srdačan pozdrav", "srdačno", "srdačni pozdravi", "lijep pozdrav", "lijepi pozdrav", "lp", "pozdrav"),
-        *("pozdravi", "puno pozdrava", "s poštovanjem"),
+        *("pozdravi", "puno pozdrava", "s poštovanjem", "hvala i pozdrav", "hvala i lijep pozdrav"),
+        *("hvala i srdačan pozdrav", "hvala i lp"),
     ),
     "sr": ("lep pozdrav", "sa poštovanjem", "с поштовањем", "срдачан поздрав", "поздрав"),
     "sl": ("lep pozdrav", "s spoštovanjem", "lepo pozdravljeni"),

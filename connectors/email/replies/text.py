@@ -202,9 +202,19 @@ def mark_signatures(found: list[Mark], plain: Sequence[str], end: int) -> None:
                 continue
             last = signature_length(plain, place, stop) if above else lone_device_length(found, plain, place, end)
             if last:
-                found[place : place + last] = [Mark.SIGNATURE] * last
+                start_of = closing_above(found, plain, place)
+                found[start_of : place + last] = [Mark.SIGNATURE] * (place + last - start_of)
             else:
                 above = True
+
+
+def closing_above(found: Sequence[Mark], plain: Sequence[str], place: int) -> int:
+    """Where a signature begins that a closing word leads in; `place` where none does."""
+    before = place - 1
+    while before > 0 and found[before] is Mark.BLANK:
+        before -= 1
+    leads = before > 0 and found[before] is Mark.OWN and marks.is_closing(plain[before])
+    return before if leads and Mark.OWN in found[:before] else place
 
 
 def own_stretches(found: Sequence[Mark], end: int) -> Iterable[tuple[int, int]]:

@@ -15,12 +15,18 @@ class _Part(BaseModel):
 
 
 class Text(_Part):
-    """Words. For e-mail `text` is without quotes and signature; `full_text` holds the whole."""
+    """Words. For e-mail `text` is without quotes and signature; `full_text` holds the whole.
+
+    `full_html` is the whole as it looked, safe to show; an image with `data-attachment` is that number (from 0) of the
+    `attachments`, the files that came along.
+    """
 
     kind: Literal["text"] = "text"
     text: str
     html: str | None = None
     full_text: str | None = None
+    full_html: str | None = None
+    attachments: tuple[Media, ...] = ()
 
 
 class Media(_Part):

@@ -19,10 +19,10 @@ from pydantic import (
 
 from shopbell_client.content import Content, UnknownContent
 
-__all__ = ["Agent", "AgentToken", "Author", "Channel", "ChannelRef", "Contact", "Conversation", "Event"]
+__all__ = ["Agent", "AgentToken", "Author", "Bounce", "Channel", "ChannelRef", "Contact", "Conversation", "Event"]
 __all__ += ["EventPage", "Failure", "Identity", "Inbound", "Key", "Me", "Message", "MessageStatus"]
 __all__ += ["NewKey", "Page", "Part", "Principal", "ReadResult", "Reason", "Receipt", "Ref", "ReplyWindow"]
-__all__ += ["Attachment", "Check", "LinkCode", "TemplateText", "TypingSignal"]
+__all__ += ["Attachment", "Check", "LinkCode", "Mail", "Placement", "TemplateText", "TypingSignal"]
 
 JsonObject = dict[str, JsonValue]
 T_co = TypeVar("T_co", covariant=True)
@@ -31,6 +31,7 @@ T_co = TypeVar("T_co", covariant=True)
 MessageStatus = Literal["queued", "accepted", "sent", "delivered", "read", "failed", "uncertain"] | str
 ConversationStatus = Literal["open", "pending", "snoozed", "closed"] | str
 AuthorType = Literal["contact", "agent", "bot", "shop", "system"] | str
+MailClass = Literal["normal", "auto_reply", "bounce", "list", "bulk"] | str
 
 
 class Resource(BaseModel):
@@ -164,6 +165,37 @@ class Failure(Resource):
     retryable: bool = False
 
 
+class Placement(Resource):
+    """Why a mail is in the conversation where it is; `message` led there, or would have."""
+
+    code: str
+    detail: str = ""
+    message: str | None = None
+
+
+class Bounce(Resource):
+    """What a delivery report says of one recipient; `status` is the enhanced code, such as 5.1.1."""
+
+    recipient: str | None = None
+    status: str | None = None
+    action: Literal["failed", "delayed", "delivered", "relayed", "expanded"] | str = "failed"
+
+
+class Mail(Resource):
+    """What a mail tells beside its words. `category` is the API's `class`: other than `normal`, a machine wrote.
+
+    `authenticity` is what the shop's own mail server found out about the sender.
+    """
+
+    model_config = ConfigDict(validate_by_name=True, serialize_by_alias=True)
+
+    subject: str | None = None
+    category: MailClass = Field(default="normal", alias="class")
+    authenticity: Literal["verified", "suspicious", "unknown"] | str = "unknown"
+    placement: Placement | None = None
+    bounce: Bounce | None = None
+
+
 class Message(Resource):
     """One message. `seq` orders the messages of a conversation, `status` moves only forward."""
 
@@ -185,6 +217,7 @@ class Message(Resource):
     edited_at: AwareDatetime | None = None
     deleted_at: AwareDatetime | None = None
     failure: Failure | None = None
+    mail: Mail | None = None
 
 
 class ReplyWindow(Resource):
@@ -195,10 +228,14 @@ class ReplyWindow(Resource):
 
 
 class Conversation(Editable):
-    """A thread with one contact on one channel. `waiting_since` is set while the customer waits."""
+    """A thread with one contact on one channel. `waiting_since` is set while the customer waits.
+
+    `subject` is what the first mail says it is about; other channels have none.
+    """
 
     id: str
     contact: Ref
+    subject: str | None = None
     status: ConversationStatus
     channel: ChannelRef
     assignee: Ref | None = None

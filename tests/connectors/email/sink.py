@@ -61,7 +61,7 @@ class Sink:
     ) -> list[str]:
         self.connections += 1
         session.host_name = hostname
-        return [*responses[:-1], "250-DSN", responses[-1]]
+        return responses
 
     async def handle_MAIL(  # noqa: N802
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
@@ -152,10 +152,13 @@ def running_sink(**options: Any) -> Iterator[Sink]:
         thread.join(5)
 
 
+OPEN: Final = contextlib.ExitStack()  # until the process ends
+
+
 @cache
 def shared_sink() -> Sink:
-    """One for all who only want their mails to be taken, until the process ends."""
-    return running_sink().__enter__()
+    """One for all who only want their mails to be taken."""
+    return OPEN.enter_context(running_sink())
 
 
 def to_sink(host: str, port: int, timeout_s: float, /) -> socket.socket:

@@ -14,6 +14,7 @@ from shared.subjects import InboundBatch
 from tests.connectors.telegram.given import ANN, AT, BOT, CONNECTION, FACTS, message, update
 from tests.contract.harness import bodies
 from tests.support.mutations import Mutations
+from tests.support.shares import outcomes
 
 OLGA: Final = {"id": 1, "is_bot": False, "first_name": "Olga"}
 FILE: Final = {"file_id": "F", "file_unique_id": "U", "width": 9, "height": 9, "duration": 3, "length": 9}
@@ -101,12 +102,14 @@ def test_some_mutated_payloads_give_events_or_ignored_or_malformed() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("share", range(4))
-def test_mutated_payloads_give_events_or_ignored_or_malformed(share: int) -> None:
-    outcomes = [
-        assert_digested(MUTATIONS.payload(number), on_the_bus=number % 5 == 0) for number in range(share, 97_000, 4)
-    ]
-    assert {"undigested", "message_received", "malformed", "ignored"} <= set(outcomes)
+def test_mutated_payloads_give_events_or_ignored_or_malformed() -> None:
+    found = outcomes(digested, 97_000)
+    assert found.total() == 97_000
+    assert {"undigested", "message_received", "malformed", "ignored"} <= set(found)
+
+
+def digested(number: int) -> str:
+    return assert_digested(MUTATIONS.payload(number), on_the_bus=number % 5 == 0)
 
 
 @pytest.mark.slow

@@ -27,6 +27,7 @@ from tests.connectors.whatsapp.given import (
 )
 from tests.contract.harness import bodies
 from tests.support.mutations import Mutations
+from tests.support.shares import outcomes
 
 FILE: Final = {"id": "77", "mime_type": "audio/ogg", "sha256": "x", "voice": True, "filename": "a", "caption": "c"}
 CARD: Final = {
@@ -115,12 +116,14 @@ def test_some_mutated_payloads_give_events_or_ignored_or_malformed() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("share", range(4))
-def test_mutated_payloads_give_events_or_ignored_or_malformed(share: int) -> None:
-    outcomes = [
-        assert_digested(MUTATIONS.payload(number), on_the_bus=number % 5 == 0) for number in range(share, 97_000, 4)
-    ]
-    assert {"undigested", "message_received", "malformed", "ignored"} <= set(outcomes)
+def test_mutated_payloads_give_events_or_ignored_or_malformed() -> None:
+    found = outcomes(digested, 97_000)
+    assert found.total() == 97_000
+    assert {"undigested", "message_received", "malformed", "ignored"} <= set(found)
+
+
+def digested(number: int) -> str:
+    return assert_digested(MUTATIONS.payload(number), on_the_bus=number % 5 == 0)
 
 
 @pytest.mark.slow

@@ -272,6 +272,37 @@ def test_content_is_told_apart_by_its_kind(content: dict[str, Any], kind: type) 
     assert isinstance(sb.Message.model_validate(message(content=content)).content, kind)
 
 
+def test_what_is_beside_the_words_of_a_mail_is_read_and_shown_as_the_api_spells_it() -> None:
+    told = {
+        "subject": "Re: Order 7",
+        "class": "bounce",
+        "authenticity": "verified",
+        "placement": {"code": "signed", "detail": "The mail answers one of ours.", "message": "msg_0"},
+        "bounce": {"recipient": "anna@mail.example", "status": "5.1.1", "action": "failed"},
+    }
+    file = {"kind": "media", "media": "file", "name": "invoice.pdf", "size": 24_000, "url": "http://shop.test/files/x"}
+    content = {"kind": "text", "text": "Hello", "full_html": "<p>Hello</p>", "attachments": [file]}
+    got = sb.Message.model_validate(message(mail=told, content=content))
+    assert got.mail is not None
+    assert (got.mail.category, got.mail.placement, got.mail.bounce) == (
+        "bounce",
+        sb.Placement(code="signed", detail="The mail answers one of ours.", message="msg_0"),
+        sb.Bounce(recipient="anna@mail.example", status="5.1.1"),
+    )
+    assert got.model_dump()["mail"] == told
+    assert sb.Message.model_validate(got.model_dump()) == got
+    assert isinstance(got.content, sb.Text)
+    assert [one.name for one in got.content.attachments] == ["invoice.pdf"]
+
+
+def test_a_mail_of_a_newer_server_may_have_classes_and_reasons_of_its_own() -> None:
+    newer = {"subject": None, "class": "newsletter", "authenticity": "sealed", "placement": {"code": "oracle"}, "x": 1}
+    got = sb.Message.model_validate(message(mail=newer)).mail
+    assert got is not None
+    assert (got.category, got.authenticity) == ("newsletter", "sealed")
+    assert got.placement == sb.Placement(code="oracle")
+
+
 async def test_what_was_read_can_be_written_back_only_unchanged() -> None:
     script = Script(
         httpx.Response(200, json={"id": "cnt_1", "name": "A"}, headers={"ETag": '"7"'}),

@@ -34,6 +34,12 @@ def message(number: int, conversation: str, text: str, **changes: Any) -> Json:
     }
 
 
+def mail(**changes: Any) -> Json:
+    placement = {"code": "first", "detail": "A new conversation.", "message": None}
+    told = {"subject": "Order 7", "class": "normal", "authenticity": "verified", "placement": placement, "bounce": None}
+    return {**told, **changes}
+
+
 def conversation(conversation_id: str, name: str | None, **changes: Any) -> Json:
     return {
         "id": conversation_id,
@@ -81,9 +87,21 @@ class FakeShop:
             self._keep(message(len(self.messages) + 1, found, text, author=self._author(found)))
         return found
 
-    async def receive(self, conversation_id: str, text: str) -> Json:
+    def add_mails(self, name: str, subject: str, *texts: str) -> str:
+        """Let a customer have written mails."""
+        found = self.add(name, *texts)
+        self.conversations[found].update(
+            subject=subject, channel={"id": "chn_2", "type": "email", "name": "help@shop.example"}
+        )
+        for one in self.messages:
+            if one["conversation"] == found:
+                one["mail"] = mail(subject=subject)
+        return found
+
+    async def receive(self, conversation_id: str, text: str, **changes: Any) -> Json:
         """Let a customer write now."""
-        new = message(len(self.messages) + 1, conversation_id, text, author=self._author(conversation_id))
+        changes = {"author": self._author(conversation_id), **changes}
+        new = message(len(self.messages) + 1, conversation_id, text, **changes)
         self._keep(new)
         await self.emit("message.received", new)
         return new

@@ -54,6 +54,16 @@ def test_an_event_from_before_the_list_was_read_changes_nothing() -> None:
     assert fold_all(listed, event("message.received", message(5))).conversations["cnv_1"].unread == 1
 
 
+def test_nobody_waits_because_of_a_machine_and_no_machine_answers() -> None:
+    automatic = fake_api.mail(**{"class": "auto_reply"})
+    inbox = fold_all(opened(), event("message.received", message(1, mail=automatic)))
+    found = inbox.conversations["cnv_1"]
+    assert (found.unread, found.last_seq, found.waiting_since) == (1, 1, None)
+    inbox = fold_all(inbox, event("message.received", message(2, mail=fake_api.mail())))
+    inbox = fold_all(inbox, event("message.status", out(3, "sent", mail=automatic)))
+    assert inbox.conversations["cnv_1"].waiting_since == datetime(2026, 11, 22, 10, 2, tzinfo=UTC)
+
+
 def test_an_answer_ends_the_wait_and_a_note_does_not() -> None:
     waiting = fold_all(opened(), event("message.received", message(1)))
     noted = fold_all(waiting, event("message.queued", out(2, visibility="internal")))

@@ -13,7 +13,7 @@ from shopbell_client import Client
 
 from services.terminal.plain import PlainInbox
 from tests.gateway.client.serving import served
-from tests.services.terminal.fake_api import FakeShop
+from tests.services.terminal.fake_api import FakeShop, mail
 
 ROOT = Path(__file__).parents[3]
 
@@ -83,6 +83,22 @@ async def test_a_chosen_conversation_stays_chosen() -> None:
         at.type("For Anna", "/open", "For Boris")
         await at.until(lambda: len(shop.asked("send")) == 2)
         assert [m["conversation"] for m in shop.messages if m["direction"] == "out"] == [first, second]
+
+
+async def test_lines_of_mails_tell_their_subject_their_files_and_what_is_doubtful() -> None:
+    shop = FakeShop()
+    first = shop.add_mails("Anna", "Order\n7", "Where is it?")
+    async with talk(shop) as at:
+        at.type("/list", "/open 1")
+        assert (await at.see("1. Anna")).endswith(": Order 7: Where is it?")
+        assert await at.see("-- Anna") == f"-- Anna ({first}): Order 7"
+        file = {"kind": "media", "media": "file", "name": "invoice.pdf", "size": 24_000}
+        content = {"kind": "text", "text": "I am away.", "attachments": [file]}
+        await shop.receive(first, "", content=content, mail=mail(**{"class": "auto_reply"}))
+        line = await at.see("I am away.")
+        assert line.endswith(f"] Anna ({first}, auto): I am away.\n    + invoice.pdf 24 kB")
+        at.type("/list")
+        await at.see(", auto: Order 7: I am away. + invoice.pdf 24 kB")
 
 
 async def test_what_was_not_opened_is_not_read() -> None:

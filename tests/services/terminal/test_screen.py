@@ -15,7 +15,7 @@ from textual.widgets import Input
 from services.terminal.screen import AgentScreen
 from tests.gateway.client.serving import served
 from tests.services.terminal.clock import Clock
-from tests.services.terminal.fake_api import FakeShop
+from tests.services.terminal.fake_api import FakeShop, mail
 
 
 @dataclass
@@ -140,6 +140,20 @@ async def test_what_happens_shows_up_by_itself() -> None:
         assert "Anna is writing..." not in at.shown()
         await shop.receive(shop.add("Boris"), "I am new")
         await at.see("Boris", "I am new")
+
+
+async def test_of_a_mail_the_subject_the_files_and_what_is_doubtful_show() -> None:
+    shop = FakeShop()
+    first = shop.add_mails("Anna", "Order 7", "Where is it?")
+    async with sitting(shop) as at:
+        await at.see("● live", "@ Order 7 · Where is")
+        await at.choose(first)
+        await at.see("Anna · Order 7 · help@shop.example")
+        file = {"kind": "media", "media": "file", "name": "invoice.pdf", "size": 24_000}
+        content = {"kind": "text", "text": "I am away.", "attachments": [file]}
+        told = mail(**{"class": "auto_reply"}, authenticity="suspicious")
+        await shop.receive(first, "", content=content, mail=told)
+        await at.see("Anna suspicious auto", "  I am away.", "  + invoice.pdf 24 kB", "@ suspicious auto Order 7")
 
 
 async def test_failed_and_uncertain_say_so_in_words() -> None:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from shopbell_client import Message
 
 from services.terminal.ticks import tick
-from services.terminal.words import body, first_line, plain, waited
-from tests.services.terminal.fake_api import message
+from services.terminal.words import body, first_line, marks, plain, waited
+from tests.services.terminal.fake_api import mail, message
 
 
 @pytest.mark.parametrize(
@@ -73,6 +73,20 @@ def test_a_wait_is_told_in_its_largest_unit(minutes: int, words: str) -> None:
             "[order 2 x shoe-42 at 49.9 EUR, ? x sock] by Friday?",
         ),
         ({"kind": "order", "items": []}, "[order]"),
+        (
+            {
+                "kind": "text",
+                "text": "Here they are.",
+                "attachments": [
+                    {"kind": "media", "media": "file", "name": "invoice.pdf", "size": 24_400},
+                    {"kind": "media", "media": "image", "size": 1_500_000},
+                    {"kind": "media", "media": "file", "name": "a\n[10:00] Bank", "size": 999},
+                    {"kind": "media", "media": "file", "name": "lost.txt"},
+                ],
+            },
+            "Here they are.\n+ invoice.pdf 24 kB\n+ image 1.5 MB\n+ a [10:00] Bank 999 B\n+ lost.txt",
+        ),
+        ({"kind": "text", "text": "", "attachments": [{"media": "file", "name": "a.txt", "size": 0}]}, "+ a.txt 0 B"),
         ({"kind": "hologram", "depth": 3}, "[hologram]"),
     ],
 )
@@ -83,6 +97,21 @@ def test_what_is_no_text_is_named(content: dict[str, Any], said: str) -> None:
 def test_a_deleted_message_says_nothing_any_more() -> None:
     gone = Message.model_validate(message(1, "cnv_1", "secret", deleted_at="2026-11-22T10:00:00Z"))
     assert body(gone) == "[deleted]"
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        (None, []),
+        (mail(), []),
+        (mail(authenticity="unknown"), []),
+        (mail(authenticity="suspicious"), ["suspicious"]),
+        (mail(**{"class": "auto_reply"}), ["auto"]),
+        (mail(**{"class": "bounce"}, authenticity="suspicious"), ["suspicious", "auto"]),
+    ],
+)
+def test_a_machine_and_a_doubtful_sender_have_a_word_each(told: dict[str, Any] | None, words: list[str]) -> None:
+    assert marks(Message.model_validate(message(1, "cnv_1", "", mail=told))) == words
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,11 @@ def test_a_photo_alone_is_a_message() -> None:
     assert "Monday" not in shown
 
 
+def test_a_dot_that_counts_readers_is_no_answer() -> None:
+    html = f'{NEW}<blockquote>{OLD}</blockquote><img src="https://t.example/1.gif" width="1" height="1">'
+    assert html_to_text(visible_html(html)) == "Yes, please."
+
+
 def test_an_indented_paragraph_is_no_quote() -> None:
     html = '<div>Order:</div><blockquote style="margin:0 0 0 40px;border:none;padding:0">one lamp</blockquote>'
     assert html_to_text(visible_html(html)) == "Order:\none lamp"

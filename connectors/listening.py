@@ -49,30 +49,31 @@ class Place:
 
 
 class Leases:
-    """The leases that one process holds."""
+    """The leases that one process holds, renewed every `renew_s` for `ttl_s` more."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, *, ttl_s: float = TTL_S, renew_s: float = RENEW_S, ask_s: float = ASK_S) -> None:
         self._bus = bus
-        self._holder = secrets.token_hex(8)
+        self._ttl_s, self._renew_s, self._ask_s = ttl_s, renew_s, ask_s
 
     @contextlib.asynccontextmanager
     async def held(self, place: Place) -> AsyncIterator[None]:
         """Wait until the channel is ours to listen to; the block is cancelled with `Lost` when it no longer is."""
-        answer = await self._claim(place.channel_id)
+        holder = secrets.token_hex(8)  # of each its own: one that ends late must not give back what the next one holds
+        answer = await self._claim(place.channel_id, holder)
         place.hold(answer)
         listening = asyncio.current_task()
         assert listening is not None
-        lost = False
+        lost, cancelling = False, listening.cancelling()
 
         async def renew() -> None:
             nonlocal lost
             last = asyncio.get_running_loop().time()
             while not lost:
-                await asyncio.sleep(RENEW_S)
+                await asyncio.sleep(self._renew_s)
                 try:
-                    again = await self._ask(place.channel_id, TTL_S)
+                    again = await self._ask(place.channel_id, holder, self._ttl_s)
                 except BusError:
-                    lost = asyncio.get_running_loop().time() - last > TTL_S
+                    lost = asyncio.get_running_loop().time() - last > self._ttl_s
                 else:
                     last, lost = asyncio.get_running_loop().time(), again.token != answer.token
             listening.cancel()
@@ -81,7 +82,7 @@ class Leases:
         try:
             yield
         except asyncio.CancelledError:
-            if not lost:
+            if not lost or listening.uncancel() > cancelling:  # or somebody else wants it to end as well
                 raise
             raise Lost("Another process listens to this channel by now.") from None
         finally:
@@ -89,12 +90,12 @@ class Leases:
             place.hold(ListenAnswer(place=place.last()))
             if not lost:
                 with contextlib.suppress(BusError):
-                    await asyncio.shield(self._ask(place.channel_id, 0))
+                    await asyncio.shield(self._ask(place.channel_id, holder, 0))
 
-    async def _claim(self, channel_id: str) -> ListenAnswer:
-        while (answer := await self._ask(channel_id, TTL_S)).token is None:  # noqa: ASYNC110 - it is in the database
-            await asyncio.sleep(ASK_S)
+    async def _claim(self, channel_id: str, holder: str) -> ListenAnswer:
+        while (answer := await self._ask(channel_id, holder, self._ttl_s)).token is None:  # noqa: ASYNC110 - in tables
+            await asyncio.sleep(self._ask_s)
         return answer
 
-    async def _ask(self, channel_id: str, ttl_s: float) -> ListenAnswer:
-        return await self._bus.request(LISTEN, ListenRequest(channel_id=channel_id, holder=self._holder, ttl_s=ttl_s))
+    async def _ask(self, channel_id: str, holder: str, ttl_s: float) -> ListenAnswer:
+        return await self._bus.request(LISTEN, ListenRequest(channel_id=channel_id, holder=holder, ttl_s=ttl_s))

@@ -129,6 +129,7 @@ def check_content(capabilities: Capabilities, content: Content) -> None:
             check_files(capabilities, content)
         case Media():
             check_media(capabilities, content)
+            check_weight(capabilities, (content,))
         case Album():
             need(capabilities.album, "albums")
             for item in content.items:

@@ -16,7 +16,7 @@ KINDS: Final[tuple[MediaKind, ...]] = ("image", "audio", "voice", "video", "file
 CAPABILITIES: Final = Capabilities(
     text=Level.FULL,
     text_max=TEXT_MAX,
-    media={kind: MediaRule(level=Level.FULL, max_bytes=FILES_MAX_BYTES) for kind in KINDS},
+    media={kind: MediaRule(level=Level.FULL) for kind in KINDS},
     album=Level.FULL,
     attachments_max=50,
     attachments_max_bytes=FILES_MAX_BYTES,

@@ -69,7 +69,7 @@ class EmailConfig(StrictModel):
     import_days: Annotated[int, Field(ge=0, le=3650)] = Field(
         default=0, description="How many days of older mail are taken in when the mailbox is connected."
     )
-    poll_s: Annotated[float, Field(ge=1, le=3600)] = Field(
+    poll_s: Annotated[float, Field(ge=1, le=300)] = Field(
         default=60, description="Seconds between two looks at the mailbox, beside being told of new mail at once."
     )
     smtp_host: Annotated[str | None, Field(pattern=HOST)] = None

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 from collections.abc import Sequence
+from datetime import datetime
 from typing import ClassVar, Final
 
 from connectors.email import hook as hooks
@@ -25,7 +26,7 @@ from shared.commands import SendMessage, Sent
 from shared.connector import ChannelType, Connector, Fetched, Health, Hook, Port, Sink
 from shared.content import Media, files_of
 from shared.errors import BusUnavailable, Ignored, Rejected, SendError
-from shared.events import Echo, InboundEvent, MessageReceived
+from shared.events import UNDATED, Echo, InboundEvent, MessageReceived
 from shared.signing import BadToken, b64, seal, unb64, unseal
 
 PIECE_BYTES: Final = 64 * 1024
@@ -71,7 +72,7 @@ class Email(Connector):
 
     async def publish(self, events: Sequence[InboundEvent]) -> None:
         """With the raw mails kept before, from which files are taken later; the journal holds the smaller ones."""
-        await super().publish([await self._kept(event) for event in events])
+        await super().publish([await self._kept(dated(event, self.port.clock())) for event in events])
 
     async def _kept(self, event: InboundEvent) -> InboundEvent:
         large = len(event.raw) > JOURNAL_MAX_BYTES
@@ -189,6 +190,11 @@ class Email(Connector):
                 mailbox.close()
 
         await asyncio.to_thread(attempt)
+
+
+def dated(event: InboundEvent, now: datetime) -> InboundEvent:
+    """With the time at which it came, if the mail bears none."""
+    return event if event.occurred_at != UNDATED else event.model_copy(update={"occurred_at": now})
 
 
 def kept_name(key: str) -> str:

@@ -8,6 +8,7 @@ import binascii
 import secrets
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 from python_multipart import FormParser
 from python_multipart.exceptions import FormParserError
@@ -18,7 +19,8 @@ from shared.connector import Hook
 from shared.errors import BadSignature, Malformed
 
 FIELDS: Final = ("email", "body-mime", "message", "raw")  # SendGrid, Mailgun, and what others call it
-FORMS: Final = ("multipart/form-data", "application/x-www-form-urlencoded")
+URLENCODED: Final = b"application/x-www-form-urlencoded"
+FORMS: Final = (b"multipart/form-data", URLENCODED)
 
 
 def verify(hook: Hook, secret: str) -> None:
@@ -49,7 +51,7 @@ def mail_in(hook: Hook) -> bytes:
 
 def body_of(hook: Hook) -> bytes:
     kind, options = parse_options_header(hook.headers.get("content-type", ""))
-    if kind.decode("latin-1").lower() not in FORMS:
+    if kind.lower() not in FORMS:
         return hook.body
     fields = read_form(hook.body, kind, options)
     mail = next((fields[name] for name in FIELDS if fields.get(name)), None)
@@ -60,6 +62,9 @@ def body_of(hook: Hook) -> bytes:
 
 def read_form(body: bytes, kind: bytes, options: Mapping[bytes, bytes]) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
+    if kind.lower() == URLENCODED:
+        pairs = parse_qsl(body.decode("latin-1"), encoding="latin-1")
+        return {name: value.encode("latin-1") for name, value in reversed(pairs)}
 
     def on_field(field: Any) -> None:
         found.setdefault((field.field_name or b"").decode("utf-8", "replace"), field.value or b"")

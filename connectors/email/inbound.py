@@ -19,7 +19,7 @@ from connectors.email.capabilities import CHANNEL
 from connectors.email.classes import category_of
 from connectors.email.headers import Headers, Mailbox, a_time
 from connectors.email.ids import Signer
-from connectors.email.looks import is_showable, made_safe
+from connectors.email.looks import MARKUP_MAX, is_showable, made_safe
 from connectors.email.mime import Part, Tree, read_mail
 from connectors.email.replies import html_to_text, visible_html, visible_text
 from connectors.email.reports import Report, read_delivery, read_disposition, read_prose
@@ -211,7 +211,9 @@ def message(
         bounce=report.bounce if report else None,
     )
     return MessageReceived(
-        address=Address(channel=CHANNEL, account=desk.account, peer=sender.address, thread=short_hash(external_id)),
+        address=Address(
+            channel=CHANNEL, account=desk.account, peer=sender.address, thread=short_hash(external_id + told_apart)
+        ),
         occurred_at=at,
         raw=raw,
         external_id=external_id,
@@ -276,7 +278,8 @@ def visible(letter: Letter, whole: str) -> str:
     """What the person wrote now."""
     if len(letter.blocks) == 1:
         block = letter.blocks[0]
-        if block.html is not None and (block.plain is None or block.is_stub):
+        short = block.html is not None and len(block.html) <= MARKUP_MAX
+        if block.html is not None and short and (block.plain is None or block.is_stub):
             return html_to_text(visible_html(block.html)).strip()
     signed = CLEARSIGNED.search(whole)
     return visible_text(re.sub(r"(?m)^- ", "", signed[1]) if signed else whole).strip()
@@ -330,7 +333,7 @@ def fingerprint(root: Part) -> str:
     told = hashlib.sha256()
     for name in ("from", "date", "subject", "message-id"):
         told.update(name.encode() + b":" + (root.headers.raw(name) or b"") + b"\n")
-    told.update(root.raw[root.start :])
+    told.update(root.raw[root.start :].replace(b"\r\n", b"\n").rstrip())
     return told.hexdigest()[:24]
 
 

@@ -85,11 +85,10 @@ async def write(command: SendMessage, config: EmailConfig, signer: Signer, files
                 raise Unsupported(f"The files are larger than the {FILES_MAX_BYTES} bytes that mail servers take.")
             attach(message, file, content)
     wide = not f"{config.address}{recipient}".isascii()
-    sender = with_token(config.address, token) if config.plus_addresses else config.address
     return Letter(
         f"{token}@{domain}",
         token,
-        "" if command.automatic else sender,
+        with_token(config.address, token) if config.plus_addresses else config.address,
         recipient,
         message.as_bytes(policy=SMTPUTF8 if wide else SMTP),
         wide,

@@ -7,7 +7,7 @@ Whatever ended before that goes out again later, with the same Message-ID.
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
 import aiosmtplib
@@ -17,14 +17,24 @@ from aiosmtplib import SMTP
 from connectors.email.config import EmailConfig
 from connectors.email.outbound import Letter
 from shared.connector import Dial
-from shared.errors import AuthExpired, Rejected, SendError, Throttled, Unavailable, Uncertain, Unreachable
+from shared.errors import (
+    AuthExpired,
+    Rejected,
+    SendError,
+    Throttled,
+    Unavailable,
+    Uncertain,
+    Unreachable,
+    Unsupported,
+)
 
 log = structlog.get_logger(__name__)
 
-CONNECT_S: Final = 10.0
-ANSWER_S: Final = 20.0  # shorter than the 30 s after which an attempt is given up
-CONTENT_S: Final = 180.0  # for a mail with files, whose lease is longer
-LARGE_BYTES: Final = 200_000
+# All together they are shorter than the five minutes after which an attempt with a mail is given up.
+TURN_S: Final = 30.0  # for the mails before it
+CONNECT_S: Final = 15.0
+ANSWER_S: Final = 30.0
+CONTENT_S: Final = 120.0  # until the server has taken the content; filters take their time
 REUSED_MAX: Final = 50
 IDLE_S: Final = 20.0
 BROKEN: Final = (aiosmtplib.SMTPServerDisconnected, aiosmtplib.SMTPTimeoutError, OSError, TimeoutError)
@@ -46,7 +56,7 @@ class Post:
 
     async def send(self, letter: Letter) -> None:
         """Return once the server has taken the mail; raises a `SendError`."""
-        async with self._lock:
+        async with self._turn():
             smtp = await self._ready()
             try:
                 await self._hand_over(smtp, letter)
@@ -55,6 +65,19 @@ class Post:
                 raise
             self._sent += 1
             self._used_at = time.monotonic()
+
+    @contextlib.asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """One mail at a time."""
+        try:
+            async with asyncio.timeout(TURN_S):
+                await self._lock.acquire()
+        except TimeoutError:
+            raise Throttled("Other mails are still on their way on this mailbox.", retry_after_s=TURN_S) from None
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     async def check(self) -> None:
         """Connect and log in; raises a `SendError`."""
@@ -85,7 +108,7 @@ class Post:
     async def _connect(self) -> SMTP:
         host, port = self._config.smtp_host, self._config.port_of("smtp")
         if host is None:
-            raise AuthExpired("No smtp_host is set; name the server by which this mailbox sends.")
+            raise Unsupported("This mailbox has no smtp_host, so nothing can be answered; name the server that sends.")
         try:
             sock = await asyncio.to_thread(self._dial, host, port, CONNECT_S)
         except OSError as error:
@@ -94,7 +117,7 @@ class Post:
         start = self._config.smtp_security == "starttls"
         smtp = SMTP(hostname=host, sock=sock, use_tls=tls, start_tls=start, timeout=ANSWER_S)
         try:
-            async with asyncio.timeout(CONNECT_S + ANSWER_S / 2):
+            async with asyncio.timeout(CONNECT_S * 2):
                 await smtp.connect()
                 await self._enter(smtp)
         except SendError:
@@ -123,7 +146,7 @@ class Post:
         except (aiosmtplib.SMTPException, *BROKEN) as error:
             raise meaning_of(error) from None
         try:
-            await smtp.data(letter.data, timeout=CONTENT_S if len(letter.data) > LARGE_BYTES else ANSWER_S)
+            await smtp.data(letter.data, timeout=CONTENT_S)
         except aiosmtplib.SMTPResponseException as error:
             raise meaning_of(error) from None
         except (aiosmtplib.SMTPException, *BROKEN) as error:
@@ -140,7 +163,7 @@ class Post:
         return options
 
     def _rcpt_options(self, smtp: SMTP, letter: Letter) -> list[str]:
-        if not smtp.supports_extension("dsn") or not letter.sender:
+        if not smtp.supports_extension("dsn"):
             return []
         wanted = "SUCCESS,FAILURE,DELAY" if self._config.ask_delivered else "FAILURE,DELAY"
         return [f"NOTIFY={wanted}"]

@@ -30,7 +30,6 @@ BEGINNING_BYTES: Final = 512 * 1024
 SET_MAX: Final = 25
 SET_MAX_BYTES: Final = 8_000_000
 SIZES_AT_ONCE: Final = 200
-IDLE_MAX_S: Final = 300.0  # servers and routers end what is silent for longer
 LOOK_BACK: Final = timedelta(days=2)  # INTERNALDATE and SEARCH SINCE know days of the server's time zone
 TRIES: Final = 3
 
@@ -95,7 +94,7 @@ class Reader:
 
     async def _wait(self) -> None:
         """Until the server tells of something, or it is time to look."""
-        seconds = min(self._config.poll_s, IDLE_MAX_S)
+        seconds = self._config.poll_s
         if await self._do(lambda: self._mailbox.can_idle):
             await self._do(self._mailbox.idle, seconds)
         else:

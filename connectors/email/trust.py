@@ -10,6 +10,8 @@ from typing import Final
 from connectors.email.headers import Headers
 from shared.events import Authenticity
 
+# Microsoft 365 leaves its name out, and renames the lines of others that come in.
+MICROSOFT: Final = "protection.outlook.com"
 COMMENT: Final = re.compile(r"\([^()]{0,500}\)")
 RESULT: Final = re.compile(r"^\s*(spf|dkim|dmarc|arc|auth)\s*(?:/\d+)?\s*=\s*([a-z]+)(.*)$", re.IGNORECASE | re.DOTALL)
 SIGNER: Final = re.compile(r"header\.(?:d|i)\s*=\s*\"?(?:[^\s;@\"]*@)?([^\s;\"]+)", re.IGNORECASE)
@@ -49,6 +51,8 @@ def ours(headers: Headers, server: str) -> str | None:
         name = COMMENT.sub(" ", line).partition(";")[0].split()
         if name and name[0].lower().rstrip(".") == server.lower():
             return line
+        if server.lower() == MICROSOFT and name and "=" in name[0]:
+            return f"{MICROSOFT}; {line}"
     return None
 
 

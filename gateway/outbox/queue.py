@@ -11,9 +11,9 @@ PUT: Final = """
                         deadline_at, attempts, attempts_before)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, now() + $10::interval, $11, $11)
 """
-# Its upload may rightly take minutes.
-CARRIES_A_FILE: Final = """
-    outbox.kind = 'send_message' AND EXISTS (
+# An upload may rightly take minutes, and so may a mail server.
+TAKES_LONG: Final = """
+    outbox.pace = 'mail' OR outbox.kind = 'send_message' AND EXISTS (
         SELECT 1 FROM messages m WHERE (m.shop_id, m.id) = (outbox.shop_id, outbox.message_id)
         AND (m.content->>'kind' IN ('media', 'album') OR m.content->>'header_media' IS NOT NULL
              OR jsonb_array_length(coalesce(m.content->'attachments', '[]')) > 0))
@@ -22,7 +22,7 @@ CARRIES_A_FILE: Final = """
 # and hides the rows behind it, since those see it as unfinished.
 CLAIM: Final = f"""
     UPDATE outbox SET state = 'sending', attempts = attempts + 1,
-        lease_until = now() + CASE WHEN {CARRIES_A_FILE} THEN $4::interval ELSE $2::interval END
+        lease_until = now() + CASE WHEN {TAKES_LONG} THEN $4::interval ELSE $2::interval END
     WHERE (shop_id, id) IN (
         SELECT o.shop_id, o.id FROM outbox o JOIN channels c ON (c.shop_id, c.id) = (o.shop_id, o.channel_id)
         WHERE o.state = 'ready' AND o.available_at <= now() AND o.deadline_at > now() AND c.state = 'active'

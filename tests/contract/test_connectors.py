@@ -323,6 +323,7 @@ async def test_what_is_declared_is_carried(case: ConnectorCase) -> None:
         assert isinstance(result, Sent), f"{kind(content)}: {result!r}"
         assert result.external_ids
         assert bool(result.degraded) == (level_of(can, content) is Level.FALLBACK), f"{kind(content)}: {result!r}"
+    await connector.close()
 
 
 @every_sending_connector

@@ -169,7 +169,9 @@ def label_in(line: str) -> tuple[Label, ...]:
 
 
 def labels_in_one(line: str) -> Iterator[Label]:
-    """All labels of a block that has lost its line breaks."""
+    """All labels of a block that has lost its line breaks. One without address and date is a person's sentence."""
+    if not (EMAIL.search(line) or YEAR.search(line) or TIME.search(line)):
+        return
     for word in line[:ATTRIBUTION_MAX].split():
         if word.endswith(":"):
             yield from LABELS.get(word.strip("*_:"), ())

@@ -336,7 +336,7 @@ class Cut:
 class Line:
     """A way to a server. What is planned in `cuts` happens to one connection after the other; then nothing does.
 
-    `hidden`: what the server can do and the reader is not to know. `stalled`: nothing comes through any more.
+    `hidden`: what the server can do and the reader is not to know. `said`: by the server, on connections that are over.
     """
 
     to: int
@@ -345,15 +345,19 @@ class Line:
     cuts: list[Cut] = field(default_factory=list)
     connections: int = 0
     logins: int = 0
-    fetched: int = 0
     cut: int = 0
     said: list[bytes] = field(default_factory=list)
-    """What the server said on each connection that is over."""
     flowing: asyncio.Event = field(default_factory=asyncio.Event)
     _open: "set[asyncio.Task[None]]" = field(default_factory=set)
     _writers: "set[asyncio.StreamWriter]" = field(default_factory=set)
 
+    @property
+    def open(self) -> int:
+        """How many connections there are now."""
+        return len(self._open)
+
     def stall(self) -> None:
+        """Let nothing of the server's through any more, until `flowing` is set again."""
         self.flowing.clear()
 
     def break_all(self) -> None:

@@ -23,6 +23,7 @@ from shared.subjects import (
     CHANNEL,
     CHANNELS,
     INBOUND,
+    LISTEN,
     MEDIA,
     ChannelAnswer,
     ChannelQuestion,
@@ -31,6 +32,8 @@ from shared.subjects import (
     ChannelsQuestion,
     Delivery,
     InboundBatch,
+    ListenAnswer,
+    ListenRequest,
     MediaReport,
     outbound,
 )
@@ -48,6 +51,7 @@ class Product:
         self.bus = LocalBus()
         self.bus.serve(CHANNEL, self._channel)
         self.bus.serve(CHANNELS, self._channels)
+        self.bus.serve(LISTEN, self._listen)
         self.bus.consume(INBOUND, self._take)
         self.bus.consume(MEDIA, self._keep)
         self.files = local_files(folder)
@@ -64,6 +68,9 @@ class Product:
     async def _channel(self, question: ChannelQuestion) -> ChannelAnswer:
         config = {"token": TOKEN, "api_url": self.base}
         return ChannelAnswer(channel=ChannelRecord(id="chn_1", type="telegram", active=True, config=dict(config)))
+
+    async def _listen(self, _: ListenRequest) -> ListenAnswer:
+        return ListenAnswer(token=1)
 
     async def _channels(self, question: ChannelsQuestion) -> ChannelsAnswer:
         return ChannelsAnswer(channel_ids=("chn_1",))

@@ -87,7 +87,9 @@ class Mailbox:
                 self._client.starttls(ssl.create_default_context())
         try:
             if token is not None:
-                self._client.oauth2_login(self._config.login, token)
+                shown = f"user={self._config.login}\1auth=Bearer {token}\1\1".encode()
+                # A refusal comes as a question, to be answered with nothing before the server says no.
+                self._client.sasl_login("XOAUTH2", lambda asked: b"" if asked else shown)
             else:
                 self._client.login(self._config.login, password or "")
         except LoginError as error:

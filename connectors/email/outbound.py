@@ -27,6 +27,7 @@ from shared.model import Notes
 REFERENCES_MAX: Final = 20
 AS_LINK: Final = "A file is in the mail as a link, since only its address was given."
 AS_TEXT: Final = "A {what} is in the mail as text."
+ID: Final = re.compile(r"[^\s<>\x00-\x1f\x7f]{1,300}")  # strangers choose them
 LINK: Final = re.compile(r"https?://[^\s<>\"']{3,2000}[^\s<>\"'.,;:!?)\]]")
 
 
@@ -73,7 +74,7 @@ async def write(command: SendMessage, config: EmailConfig, signer: Signer, files
         message["Auto-Submitted"] = "auto-replied"
         message["X-Auto-Response-Suppress"] = "All"
     elif config.ask_read:
-        message["Disposition-Notification-To"] = named("", config.address)
+        message["Disposition-Notification-To"] = config.address
     message.set_content(words.text, cte="quoted-printable")
     message.add_alternative(words.html, subtype="html", cte="quoted-printable")
     total = 0
@@ -135,7 +136,7 @@ def thread_of(command: SendMessage) -> dict[str, str]:
     """What ties the mail to those before it."""
     notes = command.context
     last = command.reply_to or notes.get("message_id")
-    if not isinstance(last, str) or ("@" not in last and last.startswith("none-")):
+    if not isinstance(last, str) or not ID.fullmatch(last) or last.startswith("none-"):
         return {}
     earlier = references_in(notes)
     chain = [*(one for one in earlier if one != last), last]
@@ -147,7 +148,7 @@ def thread_of(command: SendMessage) -> dict[str, str]:
 def references_in(notes: Notes) -> Sequence[str]:
     told = notes.get("references")
     ids = told if isinstance(told, list) else []
-    return [one for one in ids if isinstance(one, str) and not any(letter in one for letter in " \r\n<>")]
+    return [one for one in ids if isinstance(one, str) and ID.fullmatch(one)]
 
 
 def words_of(content: Content, signature: str) -> Words:

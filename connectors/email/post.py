@@ -141,8 +141,9 @@ class Post:
         if letter.wide and not smtp.supports_extension("smtputf8"):
             raise Unreachable("The mail server takes no addresses beyond ASCII, and the customer has one.")
         try:
-            await smtp.mail(letter.sender, options=self._mail_options(smtp, letter))
-            await smtp.rcpt(letter.recipient, options=self._rcpt_options(smtp, letter))
+            letters = "utf-8" if letter.wide else "ascii"
+            await smtp.mail(letter.sender, options=self._mail_options(smtp, letter), encoding=letters)
+            await smtp.rcpt(letter.recipient, options=self._rcpt_options(smtp), encoding=letters)
         except (aiosmtplib.SMTPException, *BROKEN) as error:
             raise meaning_of(error) from None
         try:
@@ -162,7 +163,7 @@ class Post:
             options += ["RET=HDRS", f"ENVID={letter.token}"]
         return options
 
-    def _rcpt_options(self, smtp: SMTP, letter: Letter) -> list[str]:
+    def _rcpt_options(self, smtp: SMTP) -> list[str]:
         if not smtp.supports_extension("dsn"):
             return []
         wanted = "SUCCESS,FAILURE,DELAY" if self._config.ask_delivered else "FAILURE,DELAY"

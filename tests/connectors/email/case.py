@@ -12,19 +12,11 @@ from shared.connector import Hook
 from shared.content import Album, Buttons, ContactCard, Location, Media, Option, Text
 from shared.events import Address
 from shared.ids import MESSAGE, new_id
+from tests.connectors.email.given import HOOK_SECRET, MAIL, MAILBOX, PASSWORD, SIGNING_KEY
 from tests.connectors.email.sink import to_sink
 from tests.contract.registry import ConnectorCase, Driver, Hooks
 
-MAILBOX: Final = "help@shop.example"
-PASSWORD: Final = "canary-password-77e1"
-HOOK_SECRET: Final = "canary-hook-secret-19ab"
-SIGNING_KEY: Final = "canary-signing-key-5512"
-
 TOKEN: Final = Signer(SIGNING_KEY.encode()).token(new_id(MESSAGE))
-MAIL: Final = (
-    b"From: Ann <ann@example.org>\r\nTo: help@shop.example\r\nSubject: Size\r\nMessage-ID: <a1@example.org>\r\n"
-    b"Date: Tue, 24 Nov 2026 10:00:00 +0000\r\n\r\nIs it in stock?\r\n"
-)
 DELIVERED: Final = (
     b"From: mailer-daemon@example.org\r\nTo: help@shop.example\r\nSubject: Delivered\r\n"
     b"Message-ID: <a2@example.org>\r\nMIME-Version: 1.0\r\n"

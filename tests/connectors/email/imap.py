@@ -106,18 +106,26 @@ class Server:
 
 # pymap
 
+# The package has no __main__, and its script may be anywhere. As it hashes passwords, a login would take 0.2 s.
+PYMAP: Final = """
+import sys
+from pymap.main import main
+from pysasl.hashing import BuiltinHash
+BuiltinHash.__init__.__kwdefaults__["rounds"] = 1
+sys.exit(main())
+"""
+
 
 @contextlib.contextmanager
 def running_pymap() -> Iterator[Server]:
     """pymap with its backend in memory: it has APPEND, IDLE, UIDVALIDITY, UIDNEXT and SEARCH by UID and by SINCE.
 
-    One account, so every test has folders of its own.
+    One account, so every test has folders of its own. Of a mail that came just before IDLE it tells only afterwards.
     """
     user, port = "help@shop.example", free_port()
     with tempfile.TemporaryDirectory(prefix="pymap-") as folder:
         log = Path(folder) / "log"
-        # -c: the package has no __main__, and its script may be anywhere.
-        start = [sys.executable, "-c", "import sys; from pymap.main import main; sys.exit(main())"]
+        start = [sys.executable, "-c", PYMAP]
         options = ["--host", HOST, "--port", str(port), "--no-tls", "dict", "--demo-user", user]
         with started([*start, *options, "--demo-password", PASSWORD], log, port):
             yield Server("pymap", port, log, lambda: new_folder(port, user))
@@ -158,6 +166,7 @@ log_path = {log}
 ssl = no
 disable_plaintext_auth = no
 auth_mechanisms = plain login
+auth_failure_delay = 0
 first_valid_uid = 1
 mail_location = maildir:~/Maildir
 mail_max_userip_connections = 50
@@ -296,7 +305,7 @@ def wait_for_greeting(process: "subprocess.Popen[bytes]", log: Path, port: int) 
 
 Where = Literal["before", "in", "after", "idle"]
 BODY: Final = re.compile(rb"\* \d+ FETCH \([^\r\n]*?BODY\[\][^\r\n]*?\{(\d+)\}\r\n")
-IDLING: Final = re.compile(rb"(?:^|\r\n)\+ [^\r\n]*\r\n")
+IDLING: Final = re.compile(rb"^\+ [^\r\n]*\r\n", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -337,14 +346,17 @@ class Line:
     """A way to a server. What is planned in `cuts` happens to one connection after the other; then nothing does.
 
     `hidden`: what the server can do and the reader is not to know. `said`: by the server, on connections that are over.
+    `early`: what it tells just before it says that it waits, as RFC 3501 allows at any time.
     """
 
     to: int
     port: int = 0
     hidden: tuple[bytes, ...] = ()
+    early: bytes = b""
     cuts: list[Cut] = field(default_factory=list)
     connections: int = 0
     logins: int = 0
+    idles: int = 0
     cut: int = 0
     said: list[bytes] = field(default_factory=list)
     flowing: asyncio.Event = field(default_factory=asyncio.Event)
@@ -411,6 +423,9 @@ class Line:
             if b"CAPABILITY" in chunk:
                 for word in self.hidden:
                     chunk = chunk.replace(b" " + word, b"")
+            if self.early:
+                chunk = IDLING.sub(lambda waits: self.early + waits.group(), chunk)
+            self.idles += len(IDLING.findall(chunk))
             said += chunk
             offset = plan.offset(bytes(said)) if plan else None
             over = offset is not None and offset <= len(said)

@@ -112,7 +112,7 @@ class Sink:
             return AuthResult(success=False, handled=False, message=planned)
         assert isinstance(data, LoginPassword)
         known = self.logins.get(data.login.decode())
-        return AuthResult(success=(known is None and not self.logins) or known == data.password.decode())
+        return AuthResult(success=not self.logins or known == data.password.decode(), handled=False)
 
 
 def break_off(server: SMTP) -> None:
@@ -121,24 +121,31 @@ def break_off(server: SMTP) -> None:
 
 
 @contextlib.contextmanager
-def running_sink(**options: Any) -> Iterator[Sink]:
+def running_sink(*, sink: Sink | None = None, **options: Any) -> Iterator[Sink]:
     """A sink that listens on a free port for as long as the block lasts."""
-    sink = Sink()
+    sink = sink or Sink()
     loop = asyncio.new_event_loop()
 
     def factory() -> SMTP:
         return SMTP(
             sink,
             hostname="mx.example.org",
-            enable_SMTPUTF8=True,
             authenticator=sink.authenticate,
             auth_require_tls=False,
             loop=loop,
-            **options,
+            **{"enable_SMTPUTF8": True, **options},
         )
 
     async def start() -> asyncio.Server:
         return await loop.create_server(factory, HOST, 0)
+
+    async def stop() -> None:
+        server.close()
+        tasks = [task for task in asyncio.all_tasks(loop) if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # the transports close in the next turn
 
     thread = threading.Thread(target=loop.run_forever, daemon=True, name="sink")
     thread.start()
@@ -147,9 +154,10 @@ def running_sink(**options: Any) -> Iterator[Sink]:
     try:
         yield sink
     finally:
-        loop.call_soon_threadsafe(server.close)
+        asyncio.run_coroutine_threadsafe(stop(), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(5)
+        loop.close()
 
 
 OPEN: Final = contextlib.ExitStack()  # until the process ends

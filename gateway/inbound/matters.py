@@ -13,7 +13,7 @@ from gateway.events.feed import APPEND_CTE, NewEvent, columns
 from gateway.files.fetching import claimed
 from gateway.inbound.arrivals import Arrival
 from gateway.inbound.people import Person
-from gateway.inbound.threading import Placement
+from gateway.inbound.threading import Placement, own_thread
 from shared.content import Reaction, files_of
 from shared.events import UNDATED, Echo, Evidence, MessageReceived, Status
 from shared.ids import CONVERSATION, MESSAGE, new_uuid, show_id
@@ -136,6 +136,10 @@ async def place(
         if conversation is None:
             row = rows.get(matter)
             over = row is None or is_over(row, now, reopen_days)
+            if row is not None and over and placement is not None:
+                placement = Placement("closed_long_ago", named=placement.named)
+                if matter[0] != person.contact_id:  # of a guest: what is new is not the customer's
+                    matter = matter_of(arrival, person, placement)
             conversation = opened(person.shop_id, matter) if over else found(person.shop_id, matter, row)
             matters[matter] = conversation
         lines.append(put(arrival, person, conversation, placement, now))
@@ -146,7 +150,7 @@ async def place(
 def matter_of(arrival: Arrival, person: Person, placement: Placement | None) -> Matter:
     if placement is not None and placement.found is not None:
         return placement.found.contact_id, placement.found.thread
-    return person.contact_id, arrival.event.address.thread or ""
+    return person.contact_id, own_thread(arrival)
 
 
 def opened(shop_id: uuid.UUID, matter: Matter) -> Conversation:

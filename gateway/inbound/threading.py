@@ -7,7 +7,7 @@ one half of this the hard way.
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from gateway.inbound.arrivals import Arrival
@@ -18,7 +18,15 @@ from shared.events import Authenticity, Echo, Mail, MessageReceived
 from shared.ids import MESSAGE, MalformedId, read_id, show_id
 
 Code = Literal[
-    "first", "unknown_reference", "suspicious", "stranger", "subject_changed", "signed", "reference", "same_subject"
+    "first",
+    "unknown_reference",
+    "suspicious",
+    "stranger",
+    "subject_changed",
+    "signed",
+    "reference",
+    "same_subject",
+    "closed_long_ago",
 ]
 DETAIL: Final[Mapping[Code, str]] = {
     "first": "A new conversation: the mail refers to no other.",
@@ -26,6 +34,7 @@ DETAIL: Final[Mapping[Code, str]] = {
     "suspicious": "A new conversation: our mail server doubts the sender, so what the mail refers to does not count.",
     "stranger": "A new conversation: the mail refers to one to which its sender does not belong.",
     "subject_changed": "A new conversation: the mail refers to an older one, but has a subject of its own.",
+    "closed_long_ago": "A new conversation: the one to which the mail belongs was closed long ago.",
     "signed": "The mail answers one of ours: the id that it names bears our signature.",
     "reference": "The mail names an earlier mail of this conversation.",
     "same_subject": "The mail answers without saying what; the last mail of the same person with this subject is here.",
@@ -33,7 +42,7 @@ DETAIL: Final[Mapping[Code, str]] = {
 RECENT: Final = "30 days"
 # For each thing that a mail names, nearest first: the conversation in which it is.
 FIND: Final = """
-    SELECT t.n, m.id, c.contact_id, c.thread, c.topic, t.ours IS NOT NULL AS signed,
+    SELECT t.n, t.reference, m.id, c.contact_id, c.thread, c.topic, t.ours IS NOT NULL AS signed,
            EXISTS (SELECT 1 FROM conversation_guests g
                    WHERE (g.shop_id, g.conversation_id, g.peer) = (c.shop_id, c.id, t.peer)) AS invited
     FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::text[], $6::int[]) WITH ORDINALITY
@@ -50,7 +59,7 @@ FIND: Final = """
         WHERE (p.shop_id, p.channel_id, p.external_id) = (t.shop_id, t.channel_id, t.reference)
     ) m
     JOIN conversations c ON (c.shop_id, c.id) = (t.shop_id, m.conversation_id)
-    ORDER BY t.rank
+    ORDER BY t.rank, m.id DESC
 """
 SAME_SUBJECT: Final = f"""
     SELECT t.n, c.contact_id, c.thread, c.topic FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::int[])
@@ -128,14 +137,21 @@ async def thread_mails(raw: Any, messages: Sequence[Message], staged: Staged) ->
     named = await find_named(raw, mails)
     subjects = await find_subjects(raw, mails, named)
     placements: dict[uuid.UUID, Placement] = {}
-    here: dict[tuple[uuid.UUID, str], Found] = {}  # what this very batch brings
+    here: dict[tuple[uuid.UUID, str], list[Found]] = {}  # what this very batch brings
+    guests: set[tuple[uuid.UUID, str, str]] = set()  # and whom: contact, thread, address
     for number, (arrival, person, mail) in enumerate(mails):
-        channel_id = arrival.channel.id
-        earlier = [here[channel_id, one] for one in mail.references if (channel_id, one) in here]
-        placement = decide(mail, person.contact_id, [*named.get(number, ()), *earlier], subjects.get(number))
+        channel_id, peer = arrival.channel.id, arrival.event.address.peer
+        candidates = named.get((number, None), [])
+        for one in mail.references:
+            candidates = [*candidates, *here.get((channel_id, one), ()), *named.get((number, one), ())]
+        candidates = [replace(c, invited=c.invited or (c.contact_id, c.thread, peer) in guests) for c in candidates]
+        placement = decide(mail, person.contact_id, candidates, subjects.get(number))
         placements[arrival.number] = placement
-        own = Found(person.contact_id, arrival.event.address.thread or "", mail.topic)
-        here[channel_id, external_id_of(arrival)] = placement.found or own
+        there = placement.found or Found(person.contact_id, own_thread(arrival), mail.topic)
+        known = Found(there.contact_id, there.thread, there.topic)
+        here.setdefault((channel_id, external_id_of(arrival)), []).insert(0, known)
+        welcome = invited_by(mail, peer, guest=there.contact_id != person.contact_id)
+        guests |= {(there.contact_id, there.thread, one) for one in welcome}
     joined = {
         (placement.found.contact_id, placement.found.thread): arrival.channel.shop_id
         for arrival, _, _ in mails
@@ -150,13 +166,30 @@ def mail_of(arrival: Arrival) -> Mail | None:
     return arrival.event.mail if isinstance(arrival.event, MessageReceived | Echo) else None
 
 
+def invited_by(mail: Mail, peer: str, *, guest: bool) -> Sequence[str]:
+    """Who beside the customer belongs to the conversation of a mail from then on: guests stay, and invite nobody."""
+    if guest:
+        return (peer,)
+    return () if mail.automatic else mail.audience
+
+
+def own_thread(arrival: Arrival) -> str:
+    """The name of a matter that nothing else has: its mail goes to one mailbox of many, and others may bear its id."""
+    address, mail = arrival.event.address, mail_of(arrival)
+    told_apart = () if mail is None else (mail.fingerprint, address.account)
+    return " ".join(filter(None, (address.thread, *told_apart)))
+
+
 def external_id_of(arrival: Arrival) -> str:
     assert isinstance(arrival.event, MessageReceived | Echo)
     return arrival.event.external_id
 
 
-async def find_named(raw: Any, mails: Sequence[tuple[Arrival, Person, Mail]]) -> dict[int, list[Found]]:
-    """What each mail refers to, by its place in the list: ours with a signature first, then the nearest."""
+Named = dict[tuple[int, str | None], list[Found]]  # by the mail's place in the list and what it names; None: ours
+
+
+async def find_named(raw: Any, mails: Sequence[tuple[Arrival, Person, Mail]]) -> Named:
+    """What is known of each thing that the mails refer to; the newest first where many have one id."""
     asked: list[tuple[Any, ...]] = []
     for number, (arrival, _, mail) in enumerate(mails):
         channel, peer = arrival.channel, arrival.event.address.peer
@@ -164,10 +197,10 @@ async def find_named(raw: Any, mails: Sequence[tuple[Arrival, Person, Mail]]) ->
         asked += [(channel.shop_id, channel.id, one, None, peer, number) for one in mail.references]
     if not asked:
         return {}
-    found: dict[int, list[Found]] = {}
+    found: Named = {}
     for row in await raw.fetch(FIND, *(list(column) for column in zip(*asked, strict=True))):
         one = Found(row["contact_id"], row["thread"], row["topic"], row["id"], row["signed"], row["invited"])
-        found.setdefault(row["n"], []).append(one)
+        found.setdefault((row["n"], row["reference"]), []).append(one)
     return found
 
 
@@ -178,14 +211,13 @@ def ours_of(message_id: str) -> uuid.UUID | None:
         return None
 
 
-async def find_subjects(
-    raw: Any, mails: Sequence[tuple[Arrival, Person, Mail]], named: Mapping[int, Sequence[Found]]
-) -> dict[int, Found]:
+async def find_subjects(raw: Any, mails: Sequence[tuple[Arrival, Person, Mail]], named: Named) -> dict[int, Found]:
     """For answers that do not say to what: the latest conversation of the same person with the same subject."""
+    referring = {number for number, _ in named}
     asked = [
         (arrival.channel.shop_id, arrival.channel.id, person.contact_id, mail.topic, number)
         for number, (arrival, person, mail) in enumerate(mails)
-        if mail.answers and mail.topic and number not in named and mail.authenticity is Authenticity.VERIFIED
+        if mail.answers and mail.topic and number not in referring and mail.authenticity is Authenticity.VERIFIED
     ]
     if not asked:
         return {}

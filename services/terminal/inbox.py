@@ -139,7 +139,7 @@ def _fold_new(inbox: Inbox, conversation: Conversation, message: Message) -> Inb
         pass  # a machine waits for no answer, and gives none
     elif message.direction == "in":
         changes["waiting_since"] = conversation.waiting_since or message.created_at
-    elif message.visibility == "public":
+    elif message.visibility == "public" and message.author.type != "bot":
         changes["waiting_since"] = None
     return inbox._with(conversation.model_copy(update=changes))
 

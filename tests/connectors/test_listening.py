@@ -15,7 +15,7 @@ from shared.model import Model
 from tests.support.eventually import eventually
 from tests.support.product import Running, Shop
 
-TTL_S, RENEW_S, ASK_S = 0.8, 0.1, 0.02
+TTL_S, RENEW_S, ASK_S = 0.6, 0.1, 0.02
 LONG_S = 60.0
 
 Q = TypeVar("Q", bound=Model)

@@ -3,29 +3,31 @@
 import asyncio
 import base64
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from email.message import EmailMessage
 from email.utils import format_datetime, localtime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import httpx
 import pytest
 from shopbell_client import Client, Message
 
-from connectors.listening import ASK_S
+from connectors.host import AGAIN_S
+from connectors.listening import ASK_S, TTL_S
 from shared.ids import CHANNEL, MESSAGE, read_id
-from tests.connectors.email.imap import Line, Mailbox, Server, free_port, line_to, running_pymap
+from tests.connectors.email.imap import Cut, Mailbox, Server, Where, free_port, line_to, running_pymap
 from tests.connectors.email.sink import Sink, Taken, running_sink
 from tests.support.eventually import eventually
-from tests.support.process import running_up
+from tests.support.process import Up, running_up
 from tests.support.product import Running, Shop, running_product, settings_for
 from tests.support.tables import query
 
 HOOK_SECRET: Final = "canary-hook-secret-e2e"
 PDF: Final = b"%PDF-1.7\n" + bytes(range(256)) * 40
 Json = dict[str, Any]
+T = TypeVar("T")
 
 
 @pytest.fixture(scope="module")
@@ -85,10 +87,7 @@ class Post:
         return await self.shop.client.messages.send(conversation["id"], text=text, **more)
 
     async def taken(self, count: int = 1) -> list[Taken]:
-        async def look() -> list[Taken]:
-            return self.sink.taken
-
-        return await eventually(look, lambda taken: len(taken) >= count)
+        return await eventually(as_seen(lambda: self.sink.taken), lambda taken: len(taken) >= count)
 
     async def until(self, message: Message, *statuses: str) -> Message:
         return await eventually(lambda: self.shop.client.messages.get(message.id), lambda seen: seen.status in statuses)
@@ -100,6 +99,15 @@ class Post:
         before = len(self.sink.taken)
         answer = await self.until(await self.answer(), "sent")
         return answer, (await self.taken(before + 1))[-1].message["Message-ID"]
+
+
+def as_seen(value: Callable[[], T]) -> Callable[[], Awaitable[T]]:
+    """For `eventually`: what can be seen without waiting."""
+
+    async def look() -> T:
+        return value()
+
+    return look
 
 
 def written(
@@ -150,6 +158,7 @@ def settings_of(box: Mailbox, sink_port: int, **more: Any) -> Json:
         "imap_port": box.port,
         "imap_security": "none",
         "folder": box.folder,
+        "poll_s": 1,
         "smtp_host": "127.0.0.1",
         "smtp_port": sink_port,
         "smtp_security": "none",
@@ -424,6 +433,32 @@ async def test_an_answer_in_doubt_is_not_repeated_and_by_a_person_with_the_same_
     assert first.message["Message-ID"] == second.message["Message-ID"]
 
 
+async def test_who_wants_to_know_of_reading_asks_for_it(
+    running: Running, shop: Shop, http: httpx.AsyncClient, pymap: Server
+) -> None:
+    box = await asyncio.to_thread(pymap.mailbox)
+    with running_sink() as sink:
+        post = await connected(running, shop, http, box, sink, ask_read=True, ask_delivered=True)
+        await post.answered()
+        (taken,) = sink.taken
+        assert taken.message["Disposition-Notification-To"] == post.address
+        assert "NOTIFY=SUCCESS,FAILURE,DELAY" in taken.rcpt_options
+        await shop.client.channels.delete(post.channel)
+
+
+async def test_a_server_that_asks_for_no_login_gets_none(
+    running: Running, shop: Shop, http: httpx.AsyncClient, pymap: Server
+) -> None:
+    """Such as one that takes the mails of its own network only."""
+    box = await asyncio.to_thread(pymap.mailbox)
+    with running_sink(auth_exclude_mechanism=["LOGIN", "PLAIN"]) as sink:
+        post = await connected(running, shop, http, box, sink)
+        await post.answered()
+        (taken,) = sink.taken
+        assert any(option.startswith("ENVID=") for option in taken.mail_options)
+        await shop.client.channels.delete(post.channel)
+
+
 # What is wrong
 
 
@@ -439,14 +474,20 @@ async def test_the_check_says_in_words_what_is_wrong(post: Post) -> None:
     await channels.update(post.channel, settings={"password": "canary-wrong"})
     found = await problems()
     assert f"refuses the login of {post.box.user}" in found
+    assert "b'" not in found
     assert "canary" not in found
+    await eventually(lambda: channels.get(post.channel), lambda seen: seen.state == "paused")
     closed = free_port()
-    await channels.update(post.channel, settings={"password": post.box.password, "imap_port": closed})
+    await channels.update(post.channel, settings={"password": post.box.password, "imap_port": closed}, state="active")
     assert "could not connect" in await problems()
     await channels.update(post.channel, settings={"imap_port": post.box.port, "smtp_port": closed})
     assert "cannot be reached" in await problems()
     await channels.update(post.channel, settings={"smtp_port": post.sink.port, "folder": "nowhere"})
     assert "open the folder" in await problems()
+    post.sink.logins[post.box.user] = "canary-another"
+    found = await problems()
+    assert "refuses the login: 535" in found
+    assert "canary" not in found
 
 
 # One reads
@@ -467,36 +508,31 @@ async def test_one_of_two_reads_the_mailbox_and_the_other_takes_over_when_it_die
     }
     (tmp_path / "first").mkdir()
     with running_sink() as sink:
-        async with (
-            line_to(box.port) as line,
-            running_up(tmp_path / "first" / "data", env=env) as up,
-            running_product(settings) as second,
-            Client(second.url, up.demo.key) as client,
-        ):
-            settings_here = settings_of(box, sink.port, imap_port=line.port)
-            channel = await client_of(up.url, up.demo.key, settings_here)
-            await until_reading(second, channel)
-            holder = await query(second, "SELECT holder FROM listeners")
-            began = time.monotonic()
-            while time.monotonic() - began < 2 * ASK_S:  # the other one asks twice
-                assert line.logins == 1
-                await asyncio.sleep(0.1)
-            await asyncio.to_thread(box.append, written("To whoever reads").as_bytes())
-            await eventually(lambda: texts(client), lambda said: said == ["To whoever reads"])
-            assert line.logins == 1
-            await up.kill()
-            line.break_all()
-            await asyncio.to_thread(box.append, written("To the other", subject="Another").as_bytes())
-            await eventually(lambda: texts(client), lambda said: "To the other" in said, timeout_s=15)
-            assert sorted(await texts(client)) == ["To the other", "To whoever reads"]
-            assert line.logins == 2
-            assert await query(second, "SELECT holder FROM listeners") != holder
+        async with line_to(box.port) as line, running_up(tmp_path / "first" / "data", env=env) as up:
+            await connect_by(up, settings_of(box, sink.port, imap_port=line.port))
+            await eventually(as_seen(lambda: line.logins))
+            async with running_product(settings) as second, Client(second.url, up.demo.key) as client:
+                holder = await query(second, "SELECT holder FROM listeners WHERE place <> '{}'")
+                began = time.monotonic()
+                while time.monotonic() - began < 2 * ASK_S:  # the other one asks twice
+                    assert line.logins == 1
+                    await asyncio.sleep(0.1)
+                await asyncio.to_thread(box.append, written("To whoever reads").as_bytes())
+                await eventually(lambda: texts(client), lambda said: said == ["To whoever reads"])
+                await up.kill()
+                killed_at = time.monotonic()
+                await asyncio.to_thread(box.append, written("To the other", subject="Another").as_bytes())
+                await eventually(lambda: texts(client), lambda said: "To the other" in said, timeout_s=20)
+                assert time.monotonic() - killed_at < TTL_S + ASK_S + 1
+                assert sorted(await texts(client)) == ["To the other", "To whoever reads"]
+                assert line.logins == 2
+                assert await query(second, "SELECT holder FROM listeners WHERE place <> '{}'") != holder
 
 
-async def client_of(url: str, key: str, settings: Json) -> str:
-    """Connect the mailbox by that process; the channel's id."""
-    async with Client(url, key) as client:
-        return (await client.channels.create(type="email", name="Our mailbox", settings=settings)).id
+async def connect_by(up: Up, settings: Json) -> None:
+    """Connect the mailbox by that process."""
+    async with up.client() as client:
+        await client.channels.create(type="email", name="Our mailbox", settings=settings)
 
 
 async def texts(client: Client) -> list[str]:
@@ -506,6 +542,26 @@ async def texts(client: Client) -> list[str]:
         if conversation.channel.type == "email"
         async for message in client.messages.iterate(conversation.id)
     ]
+
+
+async def test_after_a_change_of_settings_one_reader_goes_on(
+    running: Running, shop: Shop, http: httpx.AsyncClient, pymap: Server
+) -> None:
+    box = await asyncio.to_thread(pymap.mailbox)
+    with running_sink() as sink:
+        async with line_to(box.port) as line:
+            post = await connected(running, shop, http, box, sink, imap_port=line.port)
+            await shop.client.channels.update(post.channel, settings={"signature": "The shop"})
+            await eventually(lambda: shop.client.channels.check(post.channel))  # a login of its own
+            await post.comes(post.writes("Hello?"))
+            await post.until_said(1)
+            began = time.monotonic()
+            while time.monotonic() - began < AGAIN_S[0] + 2:  # a reader that failed would be here again
+                assert line.logins <= 3
+                await asyncio.sleep(0.1)
+            assert line.open == 1
+            await shop.client.channels.delete(post.channel)
+            await eventually(as_seen(lambda: line.open), lambda count: count == 0)
 
 
 # By the hook
@@ -563,24 +619,26 @@ async def test_who_does_not_know_the_secret_is_refused_and_nothing_is_no_mail(po
 # Nothing is lost
 
 
+@pytest.mark.parametrize(
+    "wheres",
+    [("in",), pytest.param(("before", "after", "idle"), marks=[pytest.mark.slow, pytest.mark.timeout(90)])],
+    ids=" then ".join,
+)
 async def test_a_line_that_is_cut_loses_nothing_and_doubles_nothing(
-    running: Running, shop: Shop, http: httpx.AsyncClient, pymap: Server
+    running: Running, shop: Shop, http: httpx.AsyncClient, pymap: Server, wheres: Sequence[Where]
 ) -> None:
     box = await asyncio.to_thread(pymap.mailbox)
     with running_sink() as sink:
         async with line_to(box.port) as line:
             post = await connected(running, shop, http, box, sink, imap_port=line.port)
-            try:
-                await loses_nothing(post, line)
-            finally:
-                await shop.client.channels.delete(post.channel)
-
-
-async def loses_nothing(post: Post, line: Line) -> None:
-    line.stall()
-    await post.comes(*(post.writes(f"Mail {n}", subject=f"Matter {n}") for n in range(12)))
-    line.break_all()
-    line.flowing.set()
-    there = await post.until_opened(12)
-    said = [await post.messages(one) for one in there]
-    assert [[one["content"]["text"] for one in messages] for messages in said] == [[f"Mail {n}"] for n in range(12)]
+            line.stall()
+            await post.comes(*(post.writes(f"Mail {n}", subject=f"Matter {n}") for n in range(12)))
+            line.cuts = [Cut(where, nth=1 if where == "idle" else 5) for where in wheres]
+            line.break_all()
+            line.flowing.set()
+            await eventually(as_seen(lambda: line.cut), lambda cut: cut == len(wheres), timeout_s=40)
+            await post.comes(post.writes("The last one", subject="The last one"))
+            there = await eventually(post.conversations, lambda there: len(there) > 12, timeout_s=40)
+            said = [[one["content"]["text"] for one in await post.messages(matter)] for matter in there]
+            assert said == [*([f"Mail {n}"] for n in range(12)), ["The last one"]]
+            await shop.client.channels.delete(post.channel)

@@ -6,7 +6,8 @@ from typing import Any
 from shopbell_client import Conversation, Message
 
 from shared.events import Authenticity, Echo, Mail, MessageReceived
-from shared.ids import MESSAGE, show_id
+from shared.ids import CHANNEL, MESSAGE, read_id, show_id
+from tests.connectors.email.sink import HOST, Taken, shared_sink
 from tests.support.customer import Customer, fresh
 from tests.support.product import Running, Shop
 from tests.support.tables import query
@@ -24,7 +25,9 @@ class Writer(Customer):
         self, text: str = "Hello?", subject: str = SUBJECT, *, id: str | None = None, **told: Any
     ) -> MessageReceived:
         """A mail; `told` are facts of `Mail`, and whatever else an event has."""
-        event = {key: told.pop(key) for key in ("content", "reply_to", "sender") if key in told}
+        event: dict[str, Any] = {
+            key: told.pop(key) for key in ("content", "reply_to", "sender", "payload") if key in told
+        }
         message = self.message(text, id or a_mail_id(), subject=subject, mail=facts(subject, **told))
         thread = message.address.model_copy(update={"thread": f"of {message.external_id}"})
         return message.model_copy(update={"address": thread, **event})
@@ -51,9 +54,10 @@ class Writer(Customer):
         assert mail.mail is not None
         (row,) = await query(
             self.running,
-            "SELECT id FROM messages WHERE shop_id = :shop_id AND external_id = :id "
+            "SELECT id FROM messages WHERE shop_id = :shop_id AND channel_id = :channel_id AND external_id = :id "
             "AND mail ->> 'fingerprint' = :fingerprint",
-            shop_id=self.shop.uuid, id=mail.external_id, fingerprint=mail.mail.fingerprint,
+            shop_id=self.shop.uuid, channel_id=read_id(CHANNEL, self.channel_id), id=mail.external_id,
+            fingerprint=mail.mail.fingerprint,
         )  # fmt: skip
         return await self.shop.client.messages.get(show_id(MESSAGE, row.id))
 
@@ -90,7 +94,18 @@ class Mailbox:
 
 
 async def new_mailbox(running: Running, shop: Shop, **settings: Any) -> Mailbox:
-    """Connected to no server, unless the settings name one."""
+    """Connected to no server, unless the settings name one: whoever answers then has the channel paused."""
     address = f"{fresh('help')}@shop.example"
     channel = await shop.client.channels.create(type="email", name="Mail", settings={"address": address, **settings})
     return Mailbox(running, shop, channel.id, address)
+
+
+async def new_posting_mailbox(running: Running, shop: Shop) -> Mailbox:
+    """One that hands what is sent to a server which takes everything."""
+    sink = shared_sink()
+    return await new_mailbox(running, shop, smtp_host=HOST, smtp_port=sink.port, smtp_security="none")
+
+
+async def posted_to(writer: Writer) -> list[Taken]:
+    """What was sent from there to this address."""
+    return [one for one in shared_sink().taken if writer.peer in one.recipients]

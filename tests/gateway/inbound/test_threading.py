@@ -3,22 +3,22 @@
 import asyncio
 import hashlib
 import uuid
-from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
 import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from shopbell_client import Client, Conversation, Event, Message, ValidationFailed
+from shopbell_client.content import Media as ShownFile
 from shopbell_client.content import Text as Shown
 
 from gateway.inbound.threading import DETAIL, Code, Found, Placement, decide
 from shared.content import Media, Text
 from shared.events import Authenticity, Bounce, Mail, MailClass, MessageReceived, Sender
 from shared.ids import CONVERSATION, read_id
-from tests.connectors.email.sink import running_sink
-from tests.gateway.inbound.mails import Mailbox, Writer, facts, new_mailbox
+from tests.gateway.inbound.mails import Mailbox, Writer, facts, new_mailbox, new_posting_mailbox, posted_to
 from tests.support.customer import Customer
 from tests.support.eventually import eventually
 from tests.support.product import Running, Shop
@@ -37,7 +37,7 @@ def found(
 
 
 MINE, THEIRS, GUEST_OF = found(), found(OTHER, n=2), found(OTHER, n=3, invited=True)
-OURS = found(signed=True)
+OURS, OUR_GUEST = found(signed=True), found(OTHER, n=5, signed=True, invited=True)
 NAMES = {"references": ("x@mail.example",)}
 
 
@@ -60,7 +60,7 @@ NAMES = {"references": ("x@mail.example",)}
         (facts("Re: Order 7", **NAMES), [OURS, found(n=4)], None, "signed", OURS),
         (facts("Re: Order 7", **NAMES), [found(n=4), OURS], None, "reference", found(n=4)),
         (facts("Re: Order 7", **NAMES), [GUEST_OF], None, "reference", GUEST_OF),
-        (facts("Re: Order 7", **NAMES), [replace(GUEST_OF, signed=True)], None, "signed", replace(GUEST_OF, signed=True)),
+        (facts("Re: Order 7", **NAMES), [OUR_GUEST], None, "signed", OUR_GUEST),
         (facts("Re: Order 7", **NAMES), [THEIRS], None, "stranger", None),
         (facts("Re: Order 7", **NAMES), [replace(THEIRS, signed=True)], None, "stranger", None),
         (facts("Re: Order 7", **NAMES), [THEIRS], MINE, "stranger", None),
@@ -145,16 +145,16 @@ def test_whoever_neither_owns_a_conversation_nor_was_invited_never_joins_it(
     assert joined is None or joined.contact_id == SENDER or joined.invited
 
 
-@given(MAILS, FOUND, st.lists(st.uuids(version=4), min_size=2, max_size=4, unique=True), st.randoms())
+@given(MAILS, FOUND, st.lists(st.uuids(version=4), min_size=2, max_size=4, unique=True), st.integers(1, 3))
 def test_of_equal_candidates_the_order_says_only_which_is_named(
     mail: Mail,
     one: Found,
     ids: list[uuid.UUID],
-    chance: "st.random.Random",  # type: ignore[name-defined]
+    turn: int,
 ) -> None:
     equal = [replace(one, message_id=message_id) for message_id in ids]
     before = decide(mail, SENDER, equal, None)
-    chance.shuffle(equal)
+    equal = [*equal[turn:], *equal[:turn]]
     after = decide(mail, SENDER, equal, None)
     assert (after.code, conversation_of(after)) == (before.code, conversation_of(before))
     assert after.named == equal[0].message_id, "the nearest is named"
@@ -197,6 +197,12 @@ async def box(running: Running, shop: Shop) -> Mailbox:
     return await new_mailbox(running, shop)
 
 
+@pytest.fixture
+async def posting(running: Running, shop: Shop) -> Mailbox:
+    """One from which answers go out."""
+    return await new_posting_mailbox(running, shop)
+
+
 def why(message: Message) -> str:
     assert message.mail is not None
     assert message.mail.placement is not None
@@ -219,7 +225,7 @@ async def texts(shop: Shop, conversation_id: str) -> list[str]:
     return [one.content.text for one in shown if isinstance(one.content, Shown)]
 
 
-async def news(shop: Shop, after: str) -> list[Event]:
+async def news(shop: Shop, after: str | None = None) -> list[Event]:
     return list((await shop.client.events_page(after=after, limit=500)).items)
 
 
@@ -264,20 +270,15 @@ async def test_an_id_of_ours_leads_nowhere_from_another_mailbox_or_another_shop(
         assert why(await other.sends(mail)) == "unknown_reference"
 
 
-async def test_a_reply_to_an_answer_joins_by_the_id_that_the_answer_had_at_the_server(
-    running: Running, shop: Shop
-) -> None:
-    with running_sink() as sink:
-        box = await new_mailbox(
-            running, shop, smtp_host="127.0.0.1", smtp_port=sink.port, smtp_security="none"
-        )  # fmt: skip
-        anna = box.writer()
-        first = await anna.sends(anna.mail())
-        answer = await shop.client.messages.send(first.conversation, text="On its way.")
-        sent = await eventually(lambda: shop.client.messages.get(answer.id), lambda one: one.parts)
-    assert sent.parts[0].external_id == sink.taken[0].message["Message-ID"].strip("<>")
-    mail = anna.mail("Thanks", "Re: Order 7", references=(str(sent.parts[0].external_id),))
-    reply = await anna.sends(mail)
+async def test_a_reply_to_an_answer_joins_by_the_id_that_the_answer_had_at_the_server(posting: Mailbox) -> None:
+    anna, client = posting.writer(), posting.shop.client
+    first = await anna.sends(anna.mail())
+    answer = await client.messages.send(first.conversation, text="On its way.")
+    sent = await eventually(lambda: client.messages.get(answer.id), lambda one: one.parts)
+    (mail,) = await posted_to(anna)
+    external_id = str(sent.parts[0].external_id)
+    assert mail.message["Message-ID"] == f"<{external_id}>"
+    reply = await anna.sends(anna.mail("Thanks", "Re: Order 7", references=(external_id,)))
     assert (why(reply), led_by(reply), reply.conversation) == ("reference", answer.id, first.conversation)
 
 
@@ -311,35 +312,35 @@ async def test_an_answer_without_a_word_of_what_it_answers_joins_the_last_mail_w
 # Guests and strangers
 
 
-async def test_who_was_written_to_as_well_joins_and_answers_still_go_to_the_customer(
-    running: Running, shop: Shop
-) -> None:
-    with running_sink() as sink:
-        box = await new_mailbox(running, shop, smtp_host="127.0.0.1", smtp_port=sink.port, smtp_security="none")
-        anna, guest = box.writer(), box.writer("guest")
-        mail = anna.mail("Where is it?", audience=(guest.peer,), sender=Sender(name="Anna"))
-        first = await anna.sends(mail)
-        reply = await guest.sends(guest.reply(mail, "I wonder too.", sender=Sender(name="Her husband")))
-        assert (why(reply), reply.conversation, reply.author.name) == ("reference", first.conversation, "Her husband")
-        conversation = await anna.conversation_of(first)
-        assert (conversation.contact.name, conversation.unread) == ("Anna", 2)
-        await shop.client.messages.send(first.conversation, text="Tomorrow.")
-        await eventually(lambda: seen(sink.taken))
-        assert sink.taken[0].recipients == (anna.peer,)
-
-
-async def seen(taken: list[object] | list[object]) -> int:
-    return len(taken)
-
-
-async def test_a_guest_invites_nobody(box: Mailbox) -> None:
-    anna, guest, friend = box.writer(), box.writer("guest"), box.writer("friend")
-    mail = anna.mail(audience=(guest.peer,))
+async def test_who_was_written_to_as_well_joins_and_answers_still_go_to_the_customer(posting: Mailbox) -> None:
+    anna, guest, client = posting.writer(), posting.writer("guest"), posting.shop.client
+    mail = anna.mail("Where is it?", audience=(guest.peer,), sender=Sender(name="Anna"))
     first = await anna.sends(mail)
-    theirs = guest.reply(mail, audience=(friend.peer,))
-    assert (await guest.sends(theirs)).conversation == first.conversation
-    reply = await friend.sends(friend.reply(theirs))
-    assert (why(reply), reply.conversation == first.conversation) == ("stranger", False)
+    reply = await guest.sends(guest.reply(mail, "I wonder too.", sender=Sender(name="Her husband")))
+    assert (why(reply), reply.conversation, reply.author.name) == ("reference", first.conversation, "Her husband")
+    conversation = await anna.conversation_of(first)
+    assert (conversation.contact.name, conversation.unread) == ("Anna", 2)
+    await client.messages.send(first.conversation, text="Tomorrow.")
+    await eventually(lambda: posted_to(anna))
+    assert not await posted_to(guest)
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_a_guest_invites_nobody(box: Mailbox, together: bool) -> None:
+    anna, guest, friend = box.writer(), box.writer("guest"), box.writer("friend")
+    mail = anna.mail("1", audience=(guest.peer,))
+    theirs = guest.reply(mail, "2", audience=(friend.peer,))
+    reply = friend.reply(theirs, "3")
+    await in_batches(box, mail, theirs, reply, together=together)
+    strange = await friend.seen(reply)
+    assert why(strange) == "stranger"
+    assert await texts(box.shop, (await anna.seen(mail)).conversation) == ["1", "2"]
+
+
+async def in_batches(box: Mailbox, *mails: MessageReceived, together: bool) -> None:
+    """Hand the mails over: all in one batch, or each in one of its own."""
+    for batch in [mails] if together else [(mail,) for mail in mails]:
+        await box.writer().tell(*batch)
 
 
 @pytest.mark.parametrize("together", [True, False])
@@ -351,11 +352,7 @@ async def test_a_guest_may_write_at_once_and_a_stranger_who_answers_the_guest_ma
     theirs = guest.reply(mail, "2")
     forged = eve.reply(theirs, "3")
     own, again = anna.reply(theirs, "4"), guest.reply(theirs, "5")
-    if together:
-        await anna.tell(mail, theirs, forged, own, again)
-    else:
-        for one in (mail, theirs, forged, own, again):
-            await anna.tell(one)
+    await in_batches(box, mail, theirs, forged, own, again, together=together)
     first = await anna.seen(mail)
     assert await texts(box.shop, first.conversation) == ["1", "2", "4", "5"]
     strange = await eve.seen(forged)
@@ -367,8 +364,10 @@ async def test_a_guest_who_was_known_before_the_batch_brings_no_stranger_along_i
     mail = anna.mail("1", audience=(guest.peer,))
     first = await anna.sends(mail)
     theirs = guest.reply(mail, "2")
-    forged = await eve.sends(theirs, eve.reply(theirs, "3"))
-    assert (why(forged), await texts(box.shop, first.conversation)) == ("stranger", ["1", "2"])
+    strange = eve.reply(theirs, "3")
+    await eve.tell(theirs, strange, guest.reply(theirs, "4"))
+    assert why(await eve.seen(strange)) == "stranger"
+    assert await texts(box.shop, first.conversation) == ["1", "2", "4"]
 
 
 async def test_who_was_not_written_to_gets_a_conversation_of_their_own(box: Mailbox) -> None:
@@ -384,11 +383,13 @@ async def test_who_was_not_written_to_gets_a_conversation_of_their_own(box: Mail
     assert (await anna.conversation_of(first)).last_seq == 2
 
 
-async def test_of_whom_a_machine_wrote_to_nobody_becomes_a_guest(box: Mailbox) -> None:
+@pytest.mark.parametrize("together", [True, False])
+async def test_of_whom_a_machine_wrote_to_nobody_becomes_a_guest(box: Mailbox, together: bool) -> None:
     anna, guest = box.writer(), box.writer("guest")
     mail = anna.mail(audience=(guest.peer,), category="list")
-    await anna.sends(mail)
-    assert why(await guest.sends(guest.reply(mail))) == "stranger"
+    reply = guest.reply(mail)
+    await in_batches(box, mail, reply, together=together)
+    assert why(await guest.seen(reply)) == "stranger"
 
 
 @pytest.mark.parametrize("of", ["the customer", "a guest"])
@@ -440,6 +441,26 @@ async def test_a_mail_to_two_mailboxes_is_two_conversations(box: Mailbox) -> Non
     assert len(await conversations(box.shop)) == 2
 
 
+async def test_what_one_person_writes_to_two_mailboxes_stays_apart(box: Mailbox) -> None:
+    """Also if we know that it is one person."""
+    other = await new_mailbox(box.running, box.shop)
+    anna, also_anna = box.writer(), other.writer()
+    mail = anna.mail("1", "Order 7", fingerprint="same")
+    first = await anna.sends(mail)
+    contact = (await anna.conversation_of(first)).contact
+    code = (await box.shop.client.contacts.code(contact.id)).code
+    copy = also_anna.mail("1", "Order 7", id=mail.external_id, fingerprint="same", payload=code)
+    second = await also_anna.sends(copy)
+    assert (await also_anna.conversation_of(second)).contact == contact
+    assert (why(second), second.conversation == first.conversation) == ("first", False)
+    answer = await also_anna.sends(also_anna.mail("2", "Re: Order 7"))
+    assert (why(answer), answer.conversation) == ("same_subject", second.conversation)
+    elsewhere = anna.mail("3", "Order 8")
+    await anna.sends(elsewhere)
+    assert why(await also_anna.sends(also_anna.mail("4", "Re: Order 8"))) == "first"
+    assert why(await also_anna.sends(also_anna.reply(elsewhere, "5", "Order 8"))) == "unknown_reference"
+
+
 async def test_the_same_mail_lands_once_and_another_with_its_id_lands_too(box: Mailbox) -> None:
     anna = box.writer()
     mail = anna.mail("1", id="same@mail.example", fingerprint="a")
@@ -450,18 +471,45 @@ async def test_the_same_mail_lands_once_and_another_with_its_id_lands_too(box: M
     assert sorted(said) == ["1", "2"]
 
 
+async def test_a_message_id_that_another_mail_had_opens_no_door(box: Mailbox) -> None:
+    """Anybody may copy one, and some programs give all their mails the same."""
+    anna = box.writer()
+    mail = anna.mail("1")
+    first = await anna.sends(mail)
+    forged = await anna.sends(anna.mail("2", id=mail.external_id, authenticity="suspicious"))
+    another = await anna.sends(anna.mail("3", "Order 8", id=mail.external_id))
+    assert len({first.conversation, forged.conversation, another.conversation}) == 3
+    reply = await anna.sends(anna.reply(mail, "4", "Re: Order 8"))
+    assert reply.conversation == another.conversation, "the newest that has this id"
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_of_what_is_named_the_nearest_counts_whether_it_came_before_or_along(
+    box: Mailbox, together: bool
+) -> None:
+    anna = box.writer()
+    mail = anna.mail("1")
+    await anna.sends(mail)
+    split = anna.reply(mail, "2", "Delivery to Riga")
+    reply = anna.mail("3", "Re: Delivery to Riga", references=(split.external_id, mail.external_id))
+    await in_batches(box, split, reply, together=together)
+    landed = await anna.seen(reply)
+    assert why(landed) == "reference"
+    assert await texts(box.shop, landed.conversation) == ["2", "3"]
+
+
 # Closed conversations, and machines
 
 
 @pytest.fixture
-async def closed(box: Mailbox) -> AsyncIterator[tuple[Writer, MessageReceived, Message]]:
-    """A closed conversation: whose it is, its first mail, and that mail as the API shows it."""
+async def closed(box: Mailbox) -> tuple[Writer, MessageReceived, Message]:
+    """An answered and closed conversation: whose it is, its first mail, and that mail as the API shows it."""
     anna = box.writer()
     mail = anna.mail()
     first = await anna.sends(mail)
-    await box.shop.client.messages.send(first.conversation, text="It is on its way.")
+    await anna.sends(anna.echo(references=(mail.external_id,), subject="Re: Order 7"))
     await box.shop.client.conversations.update(first.conversation, status="closed")
-    yield anna, mail, first
+    return anna, mail, first
 
 
 async def test_a_person_who_replies_opens_a_closed_conversation_again(
@@ -526,22 +574,21 @@ async def test_nobody_waits_because_of_a_machine_and_no_machine_answers(box: Mai
 
 
 @pytest.mark.parametrize("category", MACHINES)
-async def test_a_machine_is_answered_by_a_person_only(box: Mailbox, category: MailClass) -> None:
-    anna, shop = box.writer(), box.shop
+async def test_a_machine_is_answered_by_a_person_only(posting: Mailbox, category: MailClass) -> None:
+    anna, shop = posting.writer(), posting.shop
     mail = anna.mail()
     first = await anna.sends(mail)
     bot = await shop.client.agents.create(name="Bot", type="bot")
     async with Client(shop.url, (await shop.client.agents.token(bot.id)).token) as client:
         await client.messages.send(first.conversation, text="We have got your mail.")
         await anna.sends(anna.reply(mail, "I am away", category=category))
-        await shop.client.channels.update(box.channel, state="active")  # there is no server to send by
-        with pytest.raises(ValidationFailed, match="only a person may answer") as refused:
-            await client.messages.send(first.conversation, text="We have got your mail.")
-        assert (refused.value.status, refused.value.code) == (422, "unsupported")
-        await client.messages.send(first.conversation, text="For the next of us.", visibility="internal")
-        await shop.client.messages.send(first.conversation, text="Have a good time.")
+        for by_a_person in ("Have a good time.", "And come back."):
+            with pytest.raises(ValidationFailed, match="only a person may answer") as refused:
+                await client.messages.send(first.conversation, text="We have got your mail.")
+            assert (refused.value.status, refused.value.code) == (422, "unsupported")
+            await client.messages.send(first.conversation, text="For the next of us.", visibility="internal")
+            await shop.client.messages.send(first.conversation, text=by_a_person)
         await anna.sends(anna.reply(mail, "I am back"))
-        await shop.client.channels.update(box.channel, state="active")
         await client.messages.send(first.conversation, text="We have got your mail.")
 
 
@@ -551,6 +598,7 @@ async def test_who_writes_to_a_conversation_closed_long_ago_begins_a_new_one(
     anna, mail, first = closed
     await closed_days_ago(anna, first, 8)
     reply = await anna.sends(anna.reply(mail))
+    assert (why(reply), led_by(reply)) == ("closed_long_ago", first.id)
     assert reply.conversation != first.conversation
     assert (await anna.conversation_of(reply)).contact == (await anna.conversation_of(first)).contact
     further = await anna.sends(anna.reply(mail))
@@ -564,10 +612,13 @@ async def test_a_guest_who_writes_to_a_conversation_closed_long_ago_begins_one_o
     first = await anna.sends(mail)
     await box.shop.client.conversations.update(first.conversation, status="closed")
     await closed_days_ago(anna, first, 8)
-    reply = await guest.sends(guest.reply(mail))
+    theirs = guest.reply(mail)
+    reply = await guest.sends(theirs)
+    assert (why(reply), led_by(reply)) == ("closed_long_ago", first.id)
     new = await guest.conversation_of(reply)
     assert new.contact.id == reply.author.id
     assert (new.id, new.contact.id) != (first.conversation, (await anna.conversation_of(first)).contact.id)
+    assert (await guest.sends(guest.reply(theirs))).conversation == new.id
 
 
 async def closed_days_ago(writer: Writer, message: Message, days: int) -> None:
@@ -645,28 +696,26 @@ async def test_the_files_of_a_mail_are_expected_fetched_and_shown_on_it(box: Mai
     assert (second.url, second.failure) == (None, "The file could not be had: The file is not in the mail.")
     assert isinstance(settled.content, Shown)
     assert settled.content.text == "See the files."
-    told = [event for event in await news(box.shop, "") if event.type == "message.media"]
+    told = [event for event in await news(box.shop) if event.type == "message.media"]
     assert len(told) == 2
     assert told[-1].data == settled
     rows = await query(box.running, "SELECT state FROM attachments WHERE shop_id = :id", id=box.shop.uuid)
     assert sorted(row.state for row in rows) == ["kept", "lost"]
 
 
-def files_of(message: Message) -> tuple[Media, ...]:
+def files_of(message: Message) -> tuple[ShownFile, ...]:
     assert isinstance(message.content, Shown)
-    return message.content.attachments  # type: ignore[return-value]
+    return message.content.attachments
 
 
-async def test_a_text_with_files_goes_out_as_one_mail(running: Running, shop: Shop) -> None:
-    with running_sink() as sink:
-        box = await new_mailbox(running, shop, smtp_host="127.0.0.1", smtp_port=sink.port, smtp_security="none")
-        anna = box.writer()
-        first = await anna.sends(anna.mail())
-        sent = await shop.client.messages.send(first.conversation, content=await with_files(shop, "a.txt", "b.txt"))
-        shown = files_of(sent)
-        assert [(one.name, one.size, one.url is not None) for one in shown] == [("a.txt", 5, True), ("b.txt", 5, True)]
-        await eventually(lambda: seen(sink.taken))
-    carried = [(part.get_filename(), part.get_content()) for part in sink.taken[0].message.iter_attachments()]
+async def test_a_text_with_files_goes_out_as_one_mail(posting: Mailbox) -> None:
+    anna, shop = posting.writer(), posting.shop
+    first = await anna.sends(anna.mail())
+    sent = await shop.client.messages.send(first.conversation, content=await with_files(shop, "a.txt", "b.txt"))
+    shown = files_of(sent)
+    assert [(one.name, one.size, one.url is not None) for one in shown] == [("a.txt", 5, True), ("b.txt", 5, True)]
+    (mail,) = await eventually(lambda: posted_to(anna))
+    carried = [(part.get_filename(), part.get_content()) for part in mail.message.iter_attachments()]
     assert carried == [("a.txt", "a.txt"), ("b.txt", "b.txt")]
 
 
@@ -677,7 +726,7 @@ async def test_a_text_with_files_is_refused_where_a_text_carries_none(running: R
     assert refused.value.code == "unsupported"
 
 
-async def with_files(shop: Shop, *names: str) -> dict[str, object]:
+async def with_files(shop: Shop, *names: str) -> dict[str, Any]:
     kept = [await shop.client.attachments.create(name.encode(), name=name, mime="text/plain") for name in names]
     files = [{"kind": "media", "media": "file", "attachment": one.id} for one in kept]
     return {"kind": "text", "text": "Here they are.", "attachments": files}

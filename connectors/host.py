@@ -41,6 +41,7 @@ from shared.subjects import (
 log = structlog.get_logger(__name__)
 
 LOOK_EVERY_S: Final = 30.0  # for channels to attend to, beside the hints
+STEADY_S: Final = 60.0  # what was listened to for so long worked: its failure is the first again
 AGAIN_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)  # after listening to a provider failed
 
 
@@ -146,11 +147,11 @@ class ConnectorHost:
         if any(channel_id == hint.channel_id for _, channel_id in self._making):
             self._changed.add(hint.channel_id)
         listening = self._listening.pop(hint.channel_id, None)
+        connector = self._connectors.pop(hint.channel_id, None)
         if listening is not None:
             listening.cancel()
-        connector = self._connectors.pop(hint.channel_id, None)
         if connector is not None:
-            self._beside(connector.close())
+            self._beside(closed_after(listening, connector))
         self._look.set()
 
     def _beside(self, work: Coroutine[Any, Any, None]) -> None:
@@ -220,12 +221,14 @@ class ConnectorHost:
             except BusError:
                 await asyncio.sleep(AGAIN_S[0])
                 continue
+            began = asyncio.get_running_loop().time()
             try:
                 await self._listen(connector)
             except AuthExpired as error:
                 await self._report_problem(connector, error)
                 return
             except Exception as error:
+                failures = 0 if asyncio.get_running_loop().time() - began > STEADY_S else failures
                 told = error.code if isinstance(error, ShopbellError) else type(error).__name__
                 wait = getattr(error, "retry_after_s", None) or AGAIN_S[min(failures, len(AGAIN_S) - 1)]
                 log.warning("host.listening_failed", channel=channel_id, error=told, again_in_s=wait)
@@ -278,6 +281,13 @@ class ConnectorHost:
             return TemplatesAnswer(templates=tuple(await connector.templates()))
         except (SendError, IngressError) as error:
             return TemplatesAnswer(problem=Reason(code=error.code, detail=error.detail))
+
+
+async def closed_after(listening: "asyncio.Task[None] | None", connector: Connector) -> None:
+    """Close a connector once nobody listens with it."""
+    if listening is not None:
+        await asyncio.gather(listening, return_exceptions=True)
+    await connector.close()
 
 
 async def acknowledged(connector: Connector, events: Sequence[InboundEvent]) -> None:

@@ -12,8 +12,8 @@ from connectors.email.mime import Part
 from shared.events import MailClass
 
 REPORTERS: Final = re.compile(
-    r"^(mailer-?daemon|post_?master|mail-?daemon|maildaemon|mdaemon|mailsubsystem|mail delivery|microsoftexchange|"
-    r"delivery-status|postmast|bounce[sd]?|mailerdaemon|mmdf|mta|smtp|root|noreply.*bounce|aol_?mail|amsd)[\w.+-]*@?",
+    r"^(?:mailer-?daemon|post_?master|mail-?daemon|maildaemon|mdaemon|mailsubsystem|mail delivery|microsoftexchange\w*|"
+    r"delivery-status|postmast|bounce|bounces|mailerdaemon|mmdf|noreply\S*bounce\S*|aol_?mail|amsd)(?=[@+]|$)",
     re.IGNORECASE,
 )
 REPORTER_NAMES: Final = re.compile(
@@ -32,15 +32,14 @@ RETURNED: Final = re.compile(
     r"error sending|メールエラー|unzustellbar|zustellung|non remis|échec|no se (pudo|puede) entregar|エラー|送信|配信",
     re.IGNORECASE,
 )
+# By the subject alone only where it has the form of a program's: "Absence de facture" is written by a person.
 AWAY: Final = re.compile(
-    r"^\W*(automatic reply|auto(matic)?[ -]?(reply|response|responder|answer|repl)|autoreply|"
-    r"out of (the )?office|vacation|"
-    r"away from|on vacation|i am away|"
-    r"автоответ|автоматический ответ|отсутству|в отпуске|нет на месте|"
-    r"automatski odgovor|izvan ureda|odsutn|godišnj|na godišnjem|"
-    r"automatische antwort|abwesend|abwesenheit|automatische mail|"
-    r"réponse automatique|absence|absent|respuesta automática|fuera de (la )?oficina|"
-    r"risposta automatica|fuori sede|resposta automática|automatiskt|autosvar|automatisch antwoord|afwezig)",
+    r"^\W*(?:(?:automatic reply|auto(?:matic)?[ -]?(?:reply|response|responder|answer)|autoreply|"
+    r"out of (?:the )?office|"
+    r"vacation(?: reply| response)?|автоответ(?:чик)?|автоматический ответ|automatski odgovor|izvan ureda|"
+    r"automatische antwort|abwesenheit(?:snotiz)?|abwesend|réponse automatique|absence du bureau|respuesta automática|"
+    r"fuera de (?:la )?oficina|risposta automatica|fuori sede|resposta automática|automatiskt svar|autosvar|"
+    r"automatisch antwoord|afwezig)\s*(?:[:：(–-]|$)|i am away|i'm away|i am out of)",
     re.IGNORECASE,
 )
 SUPPRESS: Final = "x-auto-response-suppress"  # Exchange: whoever writes it wants no answer of a machine

@@ -31,6 +31,7 @@ from shared.signing import BadToken, b64, seal, unb64, unseal
 
 PIECE_BYTES: Final = 64 * 1024
 JOURNAL_MAX_BYTES: Final = 256 * 1024  # of a raw mail in the journal; the whole of a larger one is kept as a file
+EMPTY: Final = b"Subject: \r\n\r\n"  # a mail of which the server has nothing
 CHECK_S: Final = 20.0
 RENEWED: Final = "renewed"  # the refresh token that the provider handed out last, sealed
 IN_CLEAR: Final = "The password travels in clear to {host}; set {setting} to tls or starttls."
@@ -95,10 +96,11 @@ class Email(Connector):
             await self.publish(events)
 
     def _understood(self, mail: Mailed) -> Sequence[InboundEvent]:
+        raw = mail.raw if mail.raw.strip() else EMPTY
         try:
             if mail.folder == self.config.sent_folder:
-                return parse_sent(mail.raw, self._desk, mail.arrived_at)
-            events = parse_mail(mail.raw or b"\r\n.", self._desk, mail.arrived_at)
+                return parse_sent(raw, self._desk, mail.arrived_at)
+            events: Sequence[InboundEvent] = parse_mail(raw, self._desk, mail.arrived_at)
         except Ignored:
             return []
         return events if mail.whole else [shortened(event) for event in events]

@@ -20,6 +20,7 @@ FIELDS_MAX: Final = 1000
 VALUE_MAX: Final = 16 * 1024
 ADDRESSES_MAX: Final = 100
 FIELD: Final = re.compile(rb"([!-9;-~]{1,100})[ \t]*:(.*)", re.DOTALL)
+STRANGE_MAX: Final = 20  # lines that are no fields
 LOOK_AHEAD: Final = 8 * 1024
 LINES_AHEAD: Final = 40
 USUAL: Final = re.compile(
@@ -31,15 +32,15 @@ LINE: Final = re.compile(rb"[^\n]*\n?")
 WORDS: Final = re.compile(
     r"=\?([^?\s*]{1,60})(?:\*[^?]{0,20})?\?([bBqQ])\?([^?]{0,16000}?)\?=(?:\s+(?==\?[^?\s]{1,80}\?[bBqQ]\?))?"
 )
-ID: Final = re.compile(r"<\s*([^<>]{1,900}?)\s*>")
-PLAIN_ID: Final = re.compile(r"[^\s<>]+@[^\s<>]+")
+ID: Final = re.compile(r"<([^<>]{1,900})>")
+PLAIN_ID: Final = re.compile(r"(?<![^\s<>])[^\s<>@]{1,300}@[^\s<>]{1,300}")
 PARAMETER: Final = re.compile(r";\s*([^\s=;\"]{1,100})\s*=\s*(\"(?:[^\"\\]|\\.){0,8000}\"?|[^;]{0,8000})")
-PIECE: Final = re.compile(r"(.+?)\*(\d{1,3})?(\*)?$")
+PIECE: Final = re.compile(r"([^*]{1,100})\*(\d{1,3})?(\*)?")
 CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
 TRICKS: Final = re.compile("[\u202a-\u202e\u2066-\u2069\u200e\u200f\ufeff]")  # turn the direction of what follows
 COMMENT: Final = re.compile(r"\(([^()]*)\)")
 WORD: Final = re.compile(r"[\w.+-]{1,64}")
-MAILBOX: Final = re.compile(r"[^\s<>@,;:\"()\[\]\\]+@[^\s<>@,;:\"()\\]+")
+MAILBOX: Final = re.compile(r"(?<![^\s<>@,;:\"()\[\]\\])[^\s<>@,;:\"()\[\]\\]{1,100}@[^\s<>@,;:\"()\\]{1,255}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def read_headers(raw: bytes, start: int = 0, end: int | None = None) -> tuple[He
     """The head that begins at `start`, and where the body begins."""
     end = len(raw) if end is None else end
     fields: list[tuple[str, bytes]] = []
-    place = start
+    place, strange = start, 0
     stop = min(end, start + HEAD_MAX)
     while place < stop:
         found = LINE.match(raw, place, end)
@@ -108,8 +109,10 @@ def read_headers(raw: bytes, start: int = 0, end: int | None = None) -> tuple[He
         elif field is not None and not (place == start and line.startswith(b"From ")):
             if len(fields) < FIELDS_MAX:
                 fields.append((field[1].decode("ascii").lower(), field[2].strip()))
-        elif not line.startswith((b"From ", b">From ")) and not goes_on(raw, after, end):
-            return Headers(tuple(fields)), place  # the empty line was forgotten
+        elif not line.startswith((b"From ", b">From ")):
+            strange += 1
+            if strange > STRANGE_MAX or not goes_on(raw, after, end):
+                return Headers(tuple(fields)), place  # the empty line was forgotten
         place = after
     return Headers(tuple(fields)), place
 

@@ -120,9 +120,15 @@ def understood(raw: bytes, desk: Desk, received_at: datetime | None) -> InboundE
     report = report_of(root, letter, category)
     if report is not None:
         ours = desk.signer.known(named_in(report, headers))
-        if ours and (report.bounce or report.displayed):
+        if ours and (report.displayed or (report.bounce and is_from_a_server(root))):
             return receipt(report, ours[0], sender, at, raw, desk)
     return message(tree, letter, sender, at, category, report, desk)
+
+
+def is_from_a_server(root: Part) -> bool:
+    """Whether a delivery report may count: it is one in form, or came from nobody, as servers send."""
+    nobody = (root.headers.get("return-path") or "").replace(" ", "") == "<>"
+    return nobody or root.mime == "multipart/report" or root.headers.has("x-failed-recipients")
 
 
 # Who
@@ -196,7 +202,9 @@ def message(
     subject = subject_of(tree.root)
     topic, answers = read_subject(subject)
     references = references_of(headers)
-    trust = authenticity(headers, sender.address, desk.server)
+    named = headers.mailboxes("from")
+    sure = len(named) == 1 and named[0].address == sender.address  # a form names another, and two are nobody
+    trust = authenticity(headers, sender.address, desk.server) if sure else Authenticity.UNKNOWN
     mail = Mail(
         category=category,
         authenticity=trust,

@@ -6,6 +6,7 @@ only, and nothing is marked: whether somebody has looked at a mail says nothing 
 
 import contextlib
 import imaplib
+import re
 import socket
 import ssl
 from collections.abc import Mapping, Sequence
@@ -14,15 +15,16 @@ from datetime import date, datetime
 from typing import Any, Final
 
 from imapclient import IMAPClient
-from imapclient.exceptions import IMAPClientError, LoginError
+from imapclient.exceptions import IMAPClientAbortError, IMAPClientError, LoginError
 
 from connectors.email.config import EmailConfig
 from shared.connector import Dial
 from shared.errors import AuthExpired, SendError, Unavailable
 
 CONNECT_S: Final = 15.0
-ANSWER_S: Final = 60.0
+ANSWER_S: Final = 30.0
 TEMPORARY: Final = ("[UNAVAILABLE]", "[INUSE]", "[LIMIT]", "[SERVERBUG]", "TOO MANY", "TRY AGAIN", "TEMPORAR")
+AS_BYTES: Final = re.compile(r"""\bb(['"])(.*)\1""")
 FAULTS: Final = (IMAPClientError, OSError, imaplib.IMAP4.error, ValueError, AssertionError)  # all that imaplib raises
 
 
@@ -51,6 +53,30 @@ class Client(IMAPClient):  # type: ignore[misc]  # the library has no types
         assert config.imap_host is not None
         super().__init__(config.imap_host, config.port_of("imap"), ssl=config.imap_security == "tls", timeout=ANSWER_S)
         self.normalise_times = False
+
+    def idle(self) -> bool:
+        """Begin to wait; whether the server told of something before it said so, which it may at any time."""
+        self._idle_tag = tag = self._imap._command("IDLE")
+        told = False
+        while self._imap._get_response() is not None:  # None is the continuation
+            if self._imap.tagged_commands[tag] is not None:
+                raise IMAPClientError("The server does not wait.")
+            told = True
+        return told
+
+    def wait_s(self, seconds: float) -> None:
+        """Until the server says something, which is left to be read: what is there may be but half of it."""
+        sock = self.socket()
+        sock.settimeout(0)
+        try:
+            stream = getattr(self._imap, "_file", None) or self._imap.file  # its name since Python 3.14, and before
+            there = stream.peek(1)  # it may have come together with the last answer
+        except ssl.SSLWantReadError:
+            there = b""
+        finally:
+            sock.settimeout(ANSWER_S)
+        if not there:
+            self._poll_socket(sock, seconds)
 
     def _create_IMAP4(self) -> imaplib.IMAP4:  # noqa: N802 - named by IMAPClient
         context = ssl.create_default_context() if self.ssl else None
@@ -93,7 +119,7 @@ class Mailbox:
             else:
                 self._client.login(self._config.login, password or "")
         except LoginError as error:
-            said = " ".join(str(error).split())[:200]
+            said = in_plain_words(error)
             if any(word in said.upper() for word in TEMPORARY):
                 raise Unavailable(f"The mail server does not let us in just now: {said}") from None
             raise AuthExpired(f"The mail server refuses the login of {self._config.login}: {said}") from None
@@ -136,7 +162,12 @@ class Mailbox:
         """The mail as it came, or its first `most` bytes; None if the server did not hand it over."""
         with in_words("fetch a mail"):
             what = "BODY.PEEK[]" if most is None else f"BODY.PEEK[]<0.{most}>"
-            told = self.client.fetch([uid], [what]).get(uid, {})
+            try:
+                told = self.client.fetch([uid], [what]).get(uid, {})
+            except IMAPClientError as error:
+                if isinstance(error, IMAPClientAbortError):
+                    raise
+                return None  # the server says no to this one mail
             body = next((value for name, value in told.items() if name.startswith(b"BODY[]")), None)
             return bytes(body) if isinstance(body, bytes | bytearray) else None
 
@@ -148,8 +179,8 @@ class Mailbox:
     def idle(self, seconds: float) -> None:
         """Return when something happens in the folder, at the latest after so many seconds."""
         with in_words("wait for mail"):
-            self.client.idle()
-            self.client.idle_check(timeout=seconds)
+            if not self.client.idle():
+                self.client.wait_s(seconds)
             self.client.idle_done()
 
     def break_off(self) -> None:
@@ -180,6 +211,11 @@ def in_words(what: str) -> Any:
         raise unavailable(what, error) from None
 
 
+def in_plain_words(error: Exception) -> str:
+    """What the server said: the libraries show its bytes as Python writes them."""
+    return " ".join(AS_BYTES.sub(r"\2", str(error)).split())[:200]
+
+
 def unavailable(what: str, error: Exception) -> Unavailable:
-    said = " ".join(str(error).split())[:200]
+    said = in_plain_words(error)
     return Unavailable(f"The mail server could not {what}: {said or type(error).__name__}")

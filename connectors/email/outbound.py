@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from email.errors import MessageError
 from email.headerregistry import Address as Named
 from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
@@ -27,7 +28,8 @@ from shared.model import Notes
 REFERENCES_MAX: Final = 20
 AS_LINK: Final = "A file is in the mail as a link, since only its address was given."
 AS_TEXT: Final = "A {what} is in the mail as text."
-ID: Final = re.compile(r"[^\s<>\x00-\x1f\x7f]{1,300}")  # strangers choose them
+ID: Final = re.compile(r"(?!.*=\?)[!-;=?-~]{1,300}")  # strangers choose them
+MAILBOX: Final = re.compile(r"[^\s\x00-\x1f\x7f<>,;:\"()\[\]\\@=]{1,64}@[^\s<>,;:\"()\[\]\\@=]{1,190}")
 LINK: Final = re.compile(r"https?://[^\s<>\"']{3,2000}[^\s<>\"'.,;:!?)\]]")
 
 
@@ -113,9 +115,11 @@ def recipient_of(command: SendMessage) -> str:
 def named(name: str, address: str) -> Named | str:
     """An address for a header."""
     try:
-        return Named(" ".join(name.split()), addr_spec=address)
-    except (ValueError, IndexError):
-        return address
+        return Named(one_line(name), addr_spec=address)
+    except (ValueError, IndexError, MessageError):
+        if not address.isascii() and MAILBOX.fullmatch(address):  # the library knows none of them (RFC 6531)
+            return address
+        raise Unreachable("The customer's mail bears no address to which an answer could go.") from None
 
 
 def with_token(address: str, token: str) -> str:
@@ -129,7 +133,12 @@ def subject_of(command: SendMessage, config: EmailConfig) -> str:
     if not subject or not subject.strip():
         return f"Message from {config.name or config.address}"
     answers = "message_id" in command.context
-    return reply_subject(subject) if answers else " ".join(subject.split())
+    return one_line(reply_subject(subject) if answers else subject)
+
+
+def one_line(text: str) -> str:
+    """For a field of the head: no line breaks, and nothing that would be decoded into some."""
+    return " ".join(re.sub(r"[\x00-\x1f\x7f\x85\u2028\u2029]+", " ", text).replace("=?", "= ?").split())
 
 
 def thread_of(command: SendMessage) -> dict[str, str]:
@@ -205,5 +214,5 @@ def attach(message: EmailMessage, file: Media, content: bytes) -> None:
     main, _, sub = (file.mime or "application/octet-stream").partition("/")
     if main in ("message", "multipart") or not sub or not re.fullmatch(r"[\w.+-]+/[\w.+-]+", f"{main}/{sub}"):
         main, sub = "application", "octet-stream"
-    name = re.sub(r"[\x00-\x1f\x7f\"\\/]", "_", file.name or "file")
+    name = re.sub(r"[\"\\/]", "_", one_line(file.name or "file"))
     message.add_attachment(content, maintype=main, subtype=sub, filename=name)

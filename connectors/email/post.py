@@ -60,8 +60,9 @@ class Post:
             smtp = await self._ready()
             try:
                 await self._hand_over(smtp, letter)
-            except SendError:
-                await self.close()
+            except BaseException:  # also when we are cancelled: the next answer would be that of this mail
+                smtp.close()
+                self._smtp = None
                 raise
             self._sent += 1
             self._used_at = time.monotonic()
@@ -126,12 +127,17 @@ class Post:
         except (aiosmtplib.SMTPException, *BROKEN) as error:
             smtp.close()
             sock.close()
-            raise meaning_of(error) from None
+            meaning = meaning_of(error)
+            raise (Unavailable(meaning.detail) if isinstance(meaning, Rejected) else meaning) from None
         self._smtp, self._sent, self._used_at = smtp, 0, time.monotonic()
         return smtp
 
     async def _enter(self, smtp: SMTP) -> None:
+        """Log in where the server knows of logins: one that serves its own network alone has none."""
+        await smtp.ehlo()  # what it can do has to be known before the first mail, also without a login
         password, token = await self._log_in()
+        if not smtp.server_auth_methods:
+            return
         if token is not None:
             await smtp.auth_xoauth2(self._config.login, token)
         elif password is not None:
@@ -149,6 +155,8 @@ class Post:
         try:
             await smtp.data(letter.data, timeout=CONTENT_S)
         except aiosmtplib.SMTPResponseException as error:
+            if error.code < 200:  # no answer that could be read
+                raise Uncertain("The mail server's answer to the mail cannot be read; it may have arrived.") from None
             raise meaning_of(error) from None
         except (aiosmtplib.SMTPException, *BROKEN) as error:
             raise Uncertain(

@@ -62,6 +62,7 @@ class Reader:
         self._log_in = log_in
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="imap")
         self._refused: Counter[tuple[str, int]] = Counter()
+        self._closed = False
         self.trouble: str | None = None
 
     async def run(self) -> None:
@@ -79,14 +80,21 @@ class Reader:
             raise
         finally:
             self._mailbox.break_off()  # the thread may still wait for the server
-            await asyncio.shield(self._do(self._mailbox.close))
+            if not self._closed:
+                # Handed to the thread at once: a task would begin only after a `close` that comes meanwhile.
+                closing = asyncio.get_running_loop().run_in_executor(self._thread, self._mailbox.close)
+                await asyncio.shield(closing)
 
     @property
     def folders(self) -> list[str]:
         return [one for one in (self._config.sent_folder, self._config.folder) if one]
 
     def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
         self._mailbox.break_off()
+        self._thread.submit(self._mailbox.close)
         self._thread.shutdown(wait=False)
 
     async def _do(self, call: Callable[..., T], *arguments: Any) -> T:
@@ -131,14 +139,15 @@ class Reader:
         uids = await self._do(self._mailbox.uids_since, since - LOOK_BACK)
         log.warning("email.counted_anew", folder=name, mails=len(uids))
         if not uids:
-            await self._keep(name, folder, (folder.next_uid or 1) - 1, since)
+            there = [] if folder.next_uid else await self._do(self._mailbox.uids_after, 0)
+            await self._keep(name, folder, folder.next_uid - 1 if folder.next_uid else max(there, default=0), since)
         return uids
 
     async def _fetch(self, name: str, folder: Folder, uids: Sequence[int], sizes: dict[int, Size]) -> None:
         """Hand over mail by mail, several small ones at once, and count each set once it is safe."""
         ready: list[Fetched] = []
         for uid in uids:
-            size = sizes.get(uid)
+            size = sizes.get(uid) or (await self._do(self._mailbox.sizes, [uid])).get(uid)
             if size is not None:  # else it was deleted meanwhile
                 mail = await self._fetch_one(name, uid, size)
                 ready += [mail] if mail is not None else []
@@ -172,10 +181,10 @@ class Reader:
     async def _keep(self, name: str, folder: Folder, uid: int, since: date | None) -> None:
         place = self._place.last()
         known = mark_of(place, name)
-        latest = max(
-            [day for day in (since, date.fromisoformat(known["since"]) if known else None) if day], default=None
-        )
-        mark: Notes = {"validity": folder.validity, "uid": uid, "since": (latest or self._clock().date()).isoformat()}
+        today = self._clock().date()
+        days = [since, date.fromisoformat(known["since"]) if known else None]
+        latest = max((min(day, today) for day in days if day), default=today)  # a mail may come from the future
+        mark: Notes = {"validity": folder.validity, "uid": uid, "since": latest.isoformat()}
         marks: Notes = {one: other for one in self.folders if (other := mark_of(place, one))}
         await self._place.keep({**place, MARKS: {**marks, name: mark}})
 

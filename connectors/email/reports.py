@@ -81,7 +81,7 @@ def read_delivery(root: Part, text: str) -> Report | None:
     part = next((part for part in root.walk() if part.mime.endswith("delivery-status")), None)
     if part is None:
         return None
-    groups = list(groups_of(part.content()))
+    groups = list(groups_of(part.content()[:PROSE_MAX]))
     if not groups:
         return None
     about = [group for group in groups if group.has("final-recipient") or group.has("original-recipient")
@@ -114,7 +114,7 @@ def groups_of(content: bytes) -> Iterator[Headers]:
         if headers.fields:
             yield headers
             count += 1
-        place = max(after, place + 1)
+        place = after if after > place else content.find(b"\n", place) + 1 or len(content)
 
 
 def bounce_of(group: Headers) -> Bounce:
@@ -138,7 +138,7 @@ def recipient_in_prose(root: Part, text: str) -> str | None:
     for name in ("x-failed-recipients", "x-failed-recipient", "x-original-to-failed"):
         for box in root.headers.mailboxes(name):
             return box.address
-    prose = text[:PROSE_MAX]
+    prose = prose_of(text)
     found = FINAL.search(prose)
     if found:
         return found[1].lower()
@@ -155,6 +155,11 @@ def recipient_in_prose(root: Part, text: str) -> str | None:
         if boxes:
             return boxes[0].address
     return next((one for one in map(str.lower, ANY_ADDRESS.findall(prose)) if one not in own), None)
+
+
+def prose_of(text: str) -> str:
+    """The beginning, with one blank where there are many and no endless lines: what is searched costs no more."""
+    return "\n".join(re.sub(r"[ \t]{2,}", " ", line[:1000]) for line in text[:PROSE_MAX].split("\n"))
 
 
 def by_library(root: Part) -> str | None:

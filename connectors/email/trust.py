@@ -14,6 +14,8 @@ from shared.events import Authenticity
 MICROSOFT: Final = "protection.outlook.com"
 COMMENT: Final = re.compile(r"\([^()]{0,500}\)")
 RESULT: Final = re.compile(r"^\s*(spf|dkim|dmarc|arc|auth)\s*(?:/\d+)?\s*=\s*([a-z]+)(.*)$", re.IGNORECASE | re.DOTALL)
+QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.){0,500}"')
+FROM: Final = re.compile(r"header\.from\s*=\s*(?:[^\s;@\"]*@)?([^\s;\"]+)", re.IGNORECASE)
 SIGNER: Final = re.compile(r"header\.(?:d|i)\s*=\s*\"?(?:[^\s;@\"]*@)?([^\s;\"]+)", re.IGNORECASE)
 
 
@@ -25,14 +27,16 @@ def authenticity(headers: Headers, sender: str, server: str | None) -> Authentic
     domain = sender.rpartition("@")[2]
     results: dict[str, str] = {}
     signed = False
-    for piece in line.split(";")[1:]:
-        found = RESULT.match(COMMENT.sub(" ", piece))
+    for piece in QUOTED.sub('""', COMMENT.sub(" ", line)).split(";")[1:]:
+        found = RESULT.match(piece)
         if found is None:
             continue
         method, result = found[1].lower(), found[2].lower()
         signers = SIGNER.findall(found[3])
         if method == "dkim" and result == "pass":
             signed = signed or any(aligned(signer.lower().rstrip("."), domain) for signer in signers)
+        if method == "dmarc" and result == "pass" and not is_of(found[3], domain):
+            continue
         if results.get(method) != "pass":
             results[method] = result
     if results.get("dmarc") == "pass":
@@ -43,6 +47,12 @@ def authenticity(headers: Headers, sender: str, server: str | None) -> Authentic
         return Authenticity.VERIFIED
     refused = results.get("spf") == "fail" or results.get("dkim") == "fail"
     return Authenticity.SUSPICIOUS if refused and results.get("dkim") != "pass" else Authenticity.UNKNOWN
+
+
+def is_of(said: str, domain: str) -> bool:
+    """Whether a result speaks of the sender's domain, as far as it says of whose."""
+    named = FROM.search(said)
+    return named is None or aligned(named[1].lower().rstrip("."), domain)
 
 
 def ours(headers: Headers, server: str) -> str | None:

@@ -346,13 +346,16 @@ class Line:
     """A way to a server. What is planned in `cuts` happens to one connection after the other; then nothing does.
 
     `hidden`: what the server can do and the reader is not to know. `said`: by the server, on connections that are over.
-    `early`: what it tells just before it says that it waits, as RFC 3501 allows at any time.
+    `early`, `joined`: what it tells just before it says that it waits, and in one packet with that, as it may.
+    `halved`: what it says comes in two packets.
     """
 
     to: int
     port: int = 0
     hidden: tuple[bytes, ...] = ()
     early: bytes = b""
+    joined: bytes = b""
+    halved: bool = False
     cuts: list[Cut] = field(default_factory=list)
     connections: int = 0
     logins: int = 0
@@ -423,13 +426,19 @@ class Line:
             if b"CAPABILITY" in chunk:
                 for word in self.hidden:
                     chunk = chunk.replace(b" " + word, b"")
-            if self.early:
-                chunk = IDLING.sub(lambda waits: self.early + waits.group(), chunk)
+            if self.early or self.joined:
+                chunk = IDLING.sub(lambda waits: self.early + waits.group() + self.joined, chunk)
             self.idles += len(IDLING.findall(chunk))
             said += chunk
             offset = plan.offset(bytes(said)) if plan else None
             over = offset is not None and offset <= len(said)
-            writer.write(said[passed : max(offset or 0, passed) if over else len(said)])
+            news = bytes(said[passed : max(offset or 0, passed) if over else len(said)])
+            if self.halved:
+                writer.write(news[: len(news) // 2])
+                await writer.drain()
+                await asyncio.sleep(0.02)
+                news = news[len(news) // 2 :]
+            writer.write(news)
             await writer.drain()
             passed = len(said)
             if over:

@@ -168,7 +168,7 @@ async def deliver(box: Mailbox, *raw: bytes, **more: Any) -> None:
 
 async def test_what_comes_after_the_beginning_is_read_at_once(box: Mailbox, reading: Reading) -> None:
     await deliver(box, mail(1))
-    async with line_to(box.port) as line, reading.on(line.port, poll_s=600):
+    async with line_to(box.port) as line, reading.on(line.port, poll_s=300):
         for number in (2, 3):
             await until(lambda: line.idles >= number - 1)  # noqa: B023 - waited for at once
             await deliver(box, mail(number))
@@ -185,6 +185,29 @@ async def test_a_server_may_tell_of_a_mail_before_it_says_that_it_waits(box: Mai
             await deliver(box, mail(1))
             await until(lambda: reading.events or listening.done())
     assert reading.keys == keys(mails(1))
+
+
+async def test_what_the_server_tells_together_with_that_it_waits_is_heard(box: Mailbox, reading: Reading) -> None:
+    """Of a mail that came just before."""
+    async with line_to(box.port) as line:
+        line.joined = b"* 1 EXISTS\r\n"
+        async with reading.on(line.port, poll_s=300) as listening:
+            await until(lambda: line.idles == 1)
+            line.joined = b""
+            await until(lambda: line.idles == 2 or listening.done(), timeout_s=3)
+            assert not listening.done()
+
+
+async def test_what_comes_in_pieces_is_put_together(box: Mailbox, reading: Reading) -> None:
+    async with line_to(box.port) as line:
+        line.halved = True
+        async with reading.on(line.port, poll_s=300) as listening:
+            for number in (1, 2):
+                await until(lambda: line.idles >= number)  # noqa: B023 - waited for at once
+                await deliver(box, mail(number))
+                await until(lambda: len(reading.events) >= number or listening.done(), timeout_s=3)  # noqa: B023
+            assert not listening.done()
+    assert reading.keys == keys(mails(2))
 
 
 async def test_where_the_server_does_not_tell_it_is_asked(box: Mailbox, reading: Reading) -> None:

@@ -49,7 +49,11 @@ OFFSETS: Final = 60
 T = TypeVar("T")
 
 
-@pytest.fixture(scope="module", params=[running_pymap, running_dovecot], ids=["pymap", "dovecot"])
+@pytest.fixture(
+    scope="module",
+    params=[running_pymap, pytest.param(running_dovecot, marks=pytest.mark.slow)],
+    ids=["pymap", "dovecot"],
+)
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     with request.param() as server:
         yield server

@@ -268,6 +268,7 @@ HOSTILE: Final[dict[str, Callable[[], bytes]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_streams_cost_seconds_and_megabytes_at_most(data: Callable[[], bytes]) -> None:
     hostile = data()

@@ -128,8 +128,7 @@ class Reader:
         if uids:
             await self._keep(name, folder, uids[0] - 1, since)
             return uids
-        there = [] if folder.next_uid else await self._do(self._mailbox.uids_after, 0)
-        before = folder.next_uid - 1 if folder.next_uid else max(there, default=0)
+        before = await self._newest(folder)
         await self._keep(name, folder, before, since)
         log.info("email.begins", folder=name, after_uid=before)
         return []
@@ -139,9 +138,14 @@ class Reader:
         uids = await self._do(self._mailbox.uids_since, since - LOOK_BACK)
         log.warning("email.counted_anew", folder=name, mails=len(uids))
         if not uids:
-            there = [] if folder.next_uid else await self._do(self._mailbox.uids_after, 0)
-            await self._keep(name, folder, folder.next_uid - 1 if folder.next_uid else max(there, default=0), since)
+            await self._keep(name, folder, await self._newest(folder), since)
         return uids
+
+    async def _newest(self, folder: Folder) -> int:
+        """The last UID that has been given out so far."""
+        if folder.next_uid is not None:
+            return folder.next_uid - 1
+        return max(await self._do(self._mailbox.uids_after, 0), default=0)
 
     async def _fetch(self, name: str, folder: Folder, uids: Sequence[int], sizes: dict[int, Size]) -> None:
         """Hand over mail by mail, several small ones at once, and count each set once it is safe."""

@@ -63,7 +63,7 @@ class Sink:
         session.host_name = hostname
         return responses
 
-    async def handle_MAIL(  # noqa: N802
+    async def handle_MAIL(  # noqa: N802 - as above
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         return await self._answer(server, "MAIL", lambda: self._sender(envelope, address, options))
@@ -72,7 +72,7 @@ class Sink:
         envelope.mail_from = address
         envelope.mail_options.extend(options)
 
-    async def handle_RCPT(  # noqa: N802
+    async def handle_RCPT(  # noqa: N802 - as above
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         return await self._answer(server, "RCPT", lambda: self._recipient(envelope, address, options))
@@ -90,7 +90,7 @@ class Sink:
         take()
         return "250 OK"
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - as above
         planned = self.planned("DATA")
         if planned is None:
             self.taken.append(
@@ -117,7 +117,7 @@ class Sink:
 
 def break_off(server: SMTP) -> None:
     assert server.transport is not None
-    server.transport.abort()  # type: ignore[attr-defined]
+    server.transport.abort()  # type: ignore[attr-defined]  # a stream of TCP can, the type names less
 
 
 @contextlib.contextmanager

@@ -176,7 +176,7 @@ async def test_what_comes_after_the_beginning_is_read_at_once(box: Mailbox, read
         for number in (2, 3):
             await until(lambda: line.idles >= number - 1)  # noqa: B023 - waited for at once
             await deliver(box, mail(number))
-            await until(lambda: len(reading.events) >= number - 1, timeout_s=2)  # noqa: B023
+            await until(lambda: len(reading.events) >= number - 1, timeout_s=2)  # noqa: B023 - waited for at once
     assert reading.keys == keys(mails(2, start=2))
 
 
@@ -209,7 +209,7 @@ async def test_what_comes_in_pieces_is_put_together(box: Mailbox, reading: Readi
             for number in (1, 2):
                 await until(lambda: line.idles >= number)  # noqa: B023 - waited for at once
                 await deliver(box, mail(number))
-                await until(lambda: len(reading.events) >= number or listening.done(), timeout_s=3)  # noqa: B023
+                await until(lambda: len(reading.events) >= number or listening.done(), timeout_s=3)  # noqa: B023 - waited for at once
             assert not listening.done()
     assert reading.keys == keys(mails(2))
 
